@@ -1,0 +1,1 @@
+"""The command line: typer and rich, nothing else; one file a command."""

@@ -1,0 +1,1 @@
+"""torch to ONNX, and the proof that both agree."""

@@ -1,0 +1,1 @@
+"""Networks: where weights come from, how they are run, and what their numbers mean."""

@@ -1,0 +1,1 @@
+"""Readers of the original weight files; no pickle anywhere."""

@@ -1,0 +1,1 @@
+"""Frames in, results out: sources, stages, sinks, and the clock."""

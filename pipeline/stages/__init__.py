@@ -1,0 +1,1 @@
+"""What happens to a frame, in order: detect, segment, track."""
