@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 
 from bodystream.errors import OutputFailed
 
@@ -30,6 +30,18 @@ def writing(name: str | Path) -> Iterator[None]:
     except OSError as error:
         advice = ADVICE.get(error.errno or 0, "choose another place")
         raise OutputFailed(f"cannot write {name}: {error.strerror or error}; {advice}") from error
+
+
+def write_all(file: IO[bytes], data: bytes) -> None:
+    """Write all of `data` to an unbuffered file, which may take a part at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def part(path: Path) -> Path:
+    """Return the name under which a file is written that is no use before it is whole."""
+    return path.with_name(path.name + ".part")
 
 
 class Pieces:
@@ -81,9 +93,7 @@ class Pieces:
     def _put(self, file: BinaryIO, data: bytes) -> None:
         if self._path is not None:
             file.seek(self._whole)
-        rest = memoryview(data)
-        while rest:  # the system may take a part only, the last before the disk is full
-            rest = rest[file.write(rest) :]
+        write_all(file, data)
         file.flush()
 
 
