@@ -73,11 +73,13 @@ class Person:
     """One person in one frame; each stage fills in what it gives."""
 
     box: Floats  # (4,) x0 y0 x1 y1, px
-    score: float  # 0..1: the detector's, then the lower of it and the landmark net's presence
+    score: float  # 0..1, the detector's when it last saw this person
     id: int = 0  # from 1; 0 until `track` has given one
     mask: Mask | None = None
     landmarks: Floats | None = None  # (33, 3): x px, y px, confidence 0..1
-    world: Floats | None = None  # (33, 4): m, hip-centred, x right, y down, z away from the camera; confidence
+    world: Floats | None = (
+        None  # (33, 4): m, hip-centred, x right, y down, z away from the camera; confidence
+    )
     next_crop: Crop | None = None  # where the landmark net should look in the next frame
 
 
@@ -97,7 +99,7 @@ class Result:
 
     @cached_property
     def silhouettes(self) -> tuple[Silhouette | None, ...]:
-        """The people's masks pasted into the image, no pixel given to two; made once, when first asked for."""
+        """The people's masks pasted into the image, no pixel given to two; made when first asked for."""
         from bodystream.pipeline.masks import silhouettes  # types cannot import their own user at the top
 
         return silhouettes(self.people, self.size)
@@ -115,7 +117,9 @@ class SourceInfo:
     length: int | None  # frames, where known
     path: Path | None = None  # the file, for sources that are one (audio is taken from it)
     start: Fraction = Fraction(0)  # media time at which reading began
-    notes: tuple[str, ...] = ()  # what the user should be told: "camera 0 opened as YUY2 640×480 at 7.5 fps; ..."
+    notes: tuple[
+        str, ...
+    ] = ()  # what the user should be told: "camera 0 opened as YUY2 640×480 at 7.5 fps; ..."
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,9 @@ def link_package(target: Path) -> Path:
     package = target / "bodystream"
     package.mkdir(parents=True, exist_ok=True)
     tops = {name.split(".")[1]: ROOT / path for name, path in folders.items() if name.count(".") == 1}
-    wanted = tops | {path.name: path for path in (ROOT / folders["bodystream"]).iterdir() if path.name != "__pycache__"}
+    wanted = tops | {
+        path.name: path for path in (ROOT / folders["bodystream"]).iterdir() if path.name != "__pycache__"
+    }
     for old in package.iterdir():
         if old.name not in wanted:
             old.unlink()
