@@ -55,7 +55,9 @@ def bodystream(clip: str, *flags: str) -> dict[str, float]:
 
 def json_of(command: list[str]) -> dict[str, float]:
     """Return the JSON that a command prints in the last line of stdout (MediaPipe's loader is talkative)."""
-    finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    finished = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     text = finished.stdout.strip()
     return dict(json.loads(text if text.startswith("{\n") else text.splitlines()[-1]))
 

@@ -1,6 +1,6 @@
 """MediaPipe's own Pose over a clip, timed; runs in an environment of its own (mediapipe==0.10.14, av).
 
-    python mediapipe_pose.py CLIP        prints one JSON line: ms a frame, whole loop and `process` alone
+python mediapipe_pose.py CLIP        prints one JSON line: ms a frame, whole loop and `process` alone
 """
 
 import json
@@ -23,7 +23,9 @@ with av.open(sys.argv[1]) as container:
         process_ns.append(time.perf_counter_ns() - start_ns)
         found += result.pose_landmarks is not None
         if len(process_ns) == 1:
-            first_done_ns = time.perf_counter_ns()  # the first frame loads the networks: left out, as bodystream does
+            first_done_ns = (
+                time.perf_counter_ns()
+            )  # the first frame loads the networks: left out, as bodystream does
 loop_ms = (time.perf_counter_ns() - first_done_ns) / 1e6 / (len(process_ns) - 1)
 report = {
     "frames": len(process_ns),

@@ -54,7 +54,7 @@ def command() -> TyperGroup:
 
     @app.callback()
     def root(
-        debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # noqa: ARG001 - declared for the help; `run` has taken it out by now
+        debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     ) -> None: ...
 
     return typer.main.get_group(app)

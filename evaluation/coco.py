@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bodystream.errors import SourceNotFound, SourceUnreadable, UsageError
-from bodystream.models.keypoints import COCO_FROM_LANDMARKS
+from bodystream.models import keypoints as names
 from bodystream.pipeline.matching import iou, match
 from bodystream.pipeline.types import Floats, Frame, Image, Person, Result, Silhouette, Stage
 
@@ -138,7 +138,7 @@ def oks(person: Person, annotation: dict[str, Any]) -> float:
     assert person.landmarks is not None
     labelled = np.array(annotation["keypoints"], np.float64).reshape(17, 3)
     seen = labelled[:, 2] > 0
-    away2 = ((person.landmarks[COCO_FROM_LANDMARKS, :2] - labelled[:, :2]) ** 2).sum(1)
+    away2 = ((person.landmarks[names.COCO, :2] - labelled[:, :2]) ** 2).sum(1)
     similar = np.exp(-away2 / (2 * annotation["area"] * COCO_SPREAD**2 + np.spacing(1)))
     return float(similar[seen].mean())
 
@@ -187,7 +187,7 @@ def _look(image_id: int, image: Image, person: Person, silhouette: Silhouette | 
     if silhouette is not None:
         h, w = silhouette.inside.shape
         whole[silhouette.y : silhouette.y + h, silhouette.x : silhouette.x + w] = silhouette.inside
-    keypoints = np.concatenate([person.landmarks[COCO_FROM_LANDMARKS, :2], np.ones((17, 1))], axis=1)
+    keypoints = np.concatenate([person.landmarks[names.COCO, :2], np.ones((17, 1))], axis=1)
     return _detection(image_id, person.box, person.score) | {
         "segmentation": rle.encode(whole),
         "keypoints": keypoints.ravel().tolist(),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+
 from bodystream.models.keypoints import COCO_17
 from bodystream.pipeline import rle
 from bodystream.pipeline.record import KEYPOINT, PX, rounded

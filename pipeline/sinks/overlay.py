@@ -15,6 +15,7 @@ from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
+
 from bodystream.errors import OutputFailed
 from bodystream.pipeline.sinks.audio import Soundtrack
 from bodystream.pipeline.sinks.output import writing
