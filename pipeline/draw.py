@@ -93,29 +93,37 @@ def draw(image: Image, result: Result, layers: Layers = ALL, hud: Sequence[str] 
 
 
 class Hud:
-    """Turns results into lines for `draw`: frames a second, then a line a step, smoothed.
-
-    The rate is that of wall time: from the start of a result's last own step to that of the next result's.
-    """
+    """Turns results into lines for `draw`: frames a second, then a line a step, smoothed."""
 
     def __init__(self) -> None:
+        self._rate = Rate()
         self._steps_ms: dict[str, _Smooth] = {}
-        self._interval_ms = _Smooth()
-        self._last_ns: int | None = None
 
     def __call__(self, result: Result) -> tuple[str, ...]:
         r"""Take in the spans of `result` and return lines such as "fps\t28.4" and "detect\t11.8 ms"."""
         for span in result.spans:
             self._steps_ms.setdefault(span.stage, _Smooth()).add(span.host_ns / 1e6)
+        fps = self._rate(result)
+        rate = () if fps is None else (f"fps\t{fps:.1f}",)
+        return rate + tuple(f"{step}\t{time.value:.1f} ms" for step, time in self._steps_ms.items())
+
+
+class Rate:
+    """Results a second of wall time, smoothed; taken between the starts of the last steps of two results."""
+
+    def __init__(self) -> None:
+        self._interval_ns = _Smooth()
+        self._last_ns: int | None = None
+
+    def __call__(self, result: Result) -> float | None:
+        """Take in the spans of `result` and return the rate; None before the second result."""
         # Steps of earlier frames that are reported late (draw, encode) do not tell when this frame was done.
         starts_ns = [span.start_ns for span in result.spans if span.frame == result.index]
         if starts_ns:
             if self._last_ns is not None:
-                self._interval_ms.add((max(starts_ns) - self._last_ns) / 1e6)
+                self._interval_ns.add(max(starts_ns) - self._last_ns)
             self._last_ns = max(starts_ns)
-        interval_ms = self._interval_ms.value
-        rate = (f"fps\t{1e3 / interval_ms:.1f}",) if interval_ms > 0 else ()
-        return rate + tuple(f"{step}\t{time.value:.1f} ms" for step, time in self._steps_ms.items())
+        return 1e9 / self._interval_ns.value if self._interval_ns.value > 0 else None
 
 
 class _Smooth:
