@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+
 from bodystream import __version__
 from bodystream.errors import ResultsError, SourceNotFound
 from bodystream.pipeline import rle

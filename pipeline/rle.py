@@ -8,9 +8,10 @@ are taken from the part. The codes are those of `pycocotools`, byte for byte.
 from typing import TypedDict
 
 import numpy as np
-from bodystream.pipeline.types import Silhouette
 from numpy.typing import NDArray
 from pycocotools import mask as coco
+
+from bodystream.pipeline.types import Silhouette
 
 
 class Rle(TypedDict):

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from bodystream.errors import OutputFailed
 from bodystream.pipeline import record, rle
 from bodystream.pipeline.sinks.output import part, write_all, writing
 from bodystream.pipeline.types import End, Frame, Header, Person, Result, Span
-from numpy.typing import NDArray
 
 
 class NpzSink:

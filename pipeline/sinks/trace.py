@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+
 from bodystream.pipeline.sinks.output import Pieces
 from bodystream.pipeline.types import End, Frame, Header, Result, Span
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+
 from bodystream import __version__, results
 from bodystream.errors import ResultsError, SourceNotFound
 from bodystream.pipeline import record
 from bodystream.pipeline.types import Person, Result, Silhouette, Span
-
 from tests import recordings
 
 

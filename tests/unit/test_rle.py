@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from pycocotools import mask as coco
+
 from bodystream.pipeline import rle
 from bodystream.pipeline.types import Silhouette
-from pycocotools import mask as coco
 
 
 def full(silhouette: Silhouette, width: int, height: int) -> np.ndarray:
