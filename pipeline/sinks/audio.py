@@ -28,7 +28,7 @@ class Soundtrack:
         self, source: InputContainer, stream: AudioStream, output: OutputContainer, start: Fraction
     ) -> None:
         self._stream, self._output, self._start = stream, output, start
-        self.copied = stream.codec_context.name in COPIED[output.format.name]
+        self.copied = stream.codec.canonical_name in COPIED[output.format.name]
         self._out = (
             output.add_stream_from_template(stream)
             if self.copied

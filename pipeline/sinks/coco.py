@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from bodystream.models.keypoints import COCO_17
+from bodystream.models.keypoints import COCO
 from bodystream.pipeline import rle
 from bodystream.pipeline.record import KEYPOINT, PX, rounded
 from bodystream.pipeline.sinks.output import Pieces
@@ -23,9 +23,8 @@ class CocoSink:
     """Writes an array with an object a person: image_id, category_id, bbox, score, segmentation, keypoints.
 
     `image_id` is the number that the picture's file name is (or ends in, after an underscore), else the
-    frame's index. `bbox` is x y width height, px.
-    `keypoints` are COCO's 17, x y and our confidence in place of
-    visibility, counted from the centre of the first pixel as COCO does: half a pixel less than ours.
+    frame's index. `bbox` is x y width height, px. `keypoints` are COCO's 17: x, y and our confidence in place
+    of visibility, counted from the middle of the first pixel as COCO does: half a pixel less than ours.
     The file is a whole JSON array at every moment.
     """
 
@@ -64,7 +63,7 @@ def coco_people(result: Result) -> Iterator[dict[str, Any]]:
         if silhouette is not None and silhouette.inside.any():
             entry["segmentation"] = rle.encode(silhouette, result.size)
         if person.landmarks is not None:
-            points = person.landmarks[list(COCO_17)] - np.array([0.5, 0.5, 0], np.float32)  # (17, 3)
+            points = person.landmarks[COCO] - np.array([0.5, 0.5, 0], np.float32)  # (17, 3)
             entry["keypoints"] = [number for point in rounded(points, KEYPOINT) for number in point]
         yield entry
 

@@ -49,7 +49,7 @@ class Pieces:
 
     Each piece is one write of the operating system; one that does not fit is taken away again. `tail` is
     what makes the file whole ("]" for a JSON array); the next piece is written over it. `path` None is
-    standard output, which has no way back: there half a line may stay at the end, and readers cope.
+    standard output. Neither that nor a pipe can go back: half a line may stay at the end, and readers cope.
     """
 
     def __init__(self, path: Path | None, tail: bytes = b"") -> None:
@@ -76,7 +76,7 @@ class Pieces:
             with writing(self._name):
                 self._put(self._file, piece + self._tail)
         except OutputFailed:
-            if self._path is not None:
+            if self._can_go_back(self._file):
                 with suppress(OSError):  # the first failure is the one to report
                     self._file.truncate(self._whole)
                     self._put(self._file, self._tail)
@@ -90,8 +90,13 @@ class Pieces:
             with writing(self._name):
                 file.close()
 
+    def _can_go_back(self, file: BinaryIO) -> bool:
+        return (
+            self._path is not None and file.seekable()
+        )  # standard output may be appended to what is not ours
+
     def _put(self, file: BinaryIO, data: bytes) -> None:
-        if self._path is not None:
+        if self._can_go_back(file):
             file.seek(self._whole)
         write_all(file, data)
         file.flush()

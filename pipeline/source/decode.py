@@ -1,0 +1,221 @@
+"""From an open container to upright BGR pictures with exact times: what files and streams share."""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from threading import Event
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.sidedata.sidedata import Type as SideData
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from bodystream.errors import SourceUnreadable
+from bodystream.pipeline.time import Timeline, snap_rate
+from bodystream.pipeline.types import Image
+
+DEFAULT_RATE = Fraction(25)  # what FFmpeg assumes of raw video without time stamps
+# Ten seconds at 30 fps without one good picture: this is not damage to survive, it is not decodable.
+MAX_FAILURES = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A decoded picture, not yet converted."""
+
+    index: int
+    pts: Fraction
+    captured_ns: int  # when the packet that holds it arrived
+    waited_ns: int  # spent waiting for packets, since decoding began
+    picture: VideoFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a decoding needs from outside: the clock, the counts it adds to, the sign to stop."""
+
+    clock: Callable[[], int]
+    counts: dict[str, int]
+    closed: Event
+
+
+def video_stream(container: InputContainer, name: str) -> VideoStream:
+    """The container's main video stream. Raises SourceUnreadable where it has none; a cover picture is none."""
+    if container.format.name == "tty":  # FFmpeg draws any .txt as a film of letters
+        raise SourceUnreadable(f"{name} is a text file. Give a video or a picture.")
+    videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not videos:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise SourceUnreadable(f"{name} holds no video: found {kinds}. Give a file with a video stream.")
+    best = container.streams.best("video")
+    stream = best if best in videos else videos[0]
+    assert isinstance(stream, VideoStream)  # best("video") is one
+    if stream.codec_context is None:
+        raise SourceUnreadable(f"{name}: this FFmpeg has no decoder for its video. Convert it to H.264 first.")
+    return stream
+
+
+def origin(container: InputContainer) -> Fraction:
+    """The container's own time at which media time is 0: where the first of its audio and video streams begins.
+
+    Seconds. Media time of any packet, audio too, is `pts * time_base - origin`, so streams stay in step.
+    """
+    starts = [
+        stream.start_time * stream.time_base
+        for stream in (*container.streams.video, *container.streams.audio)
+        if stream.start_time is not None and stream.time_base is not None
+    ]
+    return min(starts, default=Fraction(0))
+
+
+def nominal_rate(stream: VideoStream) -> Fraction | None:
+    """Frames a second as the container states or FFmpeg guesses them; None where there is no telling."""
+    guessed, average = stream.guessed_rate, stream.average_rate
+    # Of uneven times FFmpeg guesses the rate at which they would all be even: 120 for 20 uneven frames a second.
+    uneven = guessed and average and guessed > average * 3 / 2
+    rate = average if uneven else guessed or average
+    return snap_rate(rate) if rate else None
+
+
+def shots(
+    container: InputContainer, stream: VideoStream, tools: Tools, *, start: Fraction = Fraction(0), name: str
+) -> Generator[Shot, None, None]:
+    """Decode from the first picture at or after `start` (seconds of media time) to the end.
+
+    Packets before the last keyframe before `start` are read, counted and left undecoded: that is exact in every
+    container, also where nothing can seek, and about a hundred times as fast as decoding. So `index` counts
+    from the beginning of the file always. A picture that cannot be decoded leaves no gap in the indices.
+
+    Raises SourceUnreadable after MAX_FAILURES packets in a row without a picture, or at the end where
+    there were only failures; av.FFmpegError where reading itself fails.
+    """
+    zero, tick = origin(container), stream.time_base or Fraction(1, 90_000)
+    timeline = Timeline(1 / (nominal_rate(stream) or DEFAULT_RATE), tick)
+    reader = _Reader(container, stream, tools, zero)
+    arrivals: dict[int | None, int] = {}  # packet pts -> when it came
+    failures, index, begun = 0, 0, start == 0
+    for packet in reader.from_keyframe(start):
+        if tools.closed.is_set():
+            return
+        arrivals[packet.pts] = arrived = tools.clock()
+        try:
+            pictures = packet.decode()
+            failures = 0 if pictures else failures
+        except av.error.FFmpegError:
+            tools.counts["decode errors"] += 1
+            failures += 1
+            pictures = []
+        for picture in pictures:
+            tools.counts["decode errors"] += int(picture.is_corrupt)
+            stamp = None if picture.pts is None else picture.pts * (picture.time_base or tick) - zero
+            time = timeline.place(stamp)
+            if not begun and time >= start:
+                begun = True
+                index = reader.before if reader.stamped else index
+            if begun:
+                yield Shot(index, time, arrivals.pop(picture.pts, arrived), reader.waited_ns, picture)
+            index += 1
+        if failures > MAX_FAILURES:
+            raise SourceUnreadable(f"{name}: {failures} packets in a row could not be decoded. Is the file damaged?")
+        if pictures and len(arrivals) > MAX_FAILURES:
+            arrivals.clear()  # packets that became no picture
+    if index == 0 and tools.counts["decode errors"]:
+        raise SourceUnreadable(f"{name} is a {stream.codec_context.name} video, but no picture of it can be decoded.")
+
+
+class _Reader:
+    """Reads a stream's packets, and counts and times what it reads."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, tools: Tools, zero: Fraction) -> None:
+        self.before = 0  # packets that are shown before the start
+        self.stamped = False  # packets carry time stamps, so that `before` is right
+        self.waited_ns = 0
+        self._packets = self._read(container, stream, tools)
+        self._tools = tools
+        self._zero = zero
+
+    def from_keyframe(self, start: Fraction) -> "Iterator[Packet[VideoStream]]":
+        """All packets from the last keyframe at or before `start`; from the first one where they lack stamps."""
+        if start == 0:
+            yield from self._packets
+            return
+        held: "list[Packet[VideoStream]]" = []
+        for packet in self._packets:
+            time = self._time(packet)
+            if not held and self.before == 0:
+                self.stamped = packet.pts is not None
+            if packet.is_keyframe and self.stamped and time is not None and time <= start:
+                held.clear()
+            held.append(packet)
+            self._count(packet, start)
+            if time is None or time >= start or not self.stamped or self._tools.closed.is_set():
+                break
+        yield from held
+        for packet in self._packets:
+            self._count(packet, start)
+            yield packet
+
+    def _count(self, packet: "Packet[VideoStream]", start: Fraction) -> None:
+        time = self._time(packet)
+        # An edit list hides the packets it discards: they are decoded and not shown.
+        self.before += int(time is not None and time < start and not packet.is_discard)
+
+    def _time(self, packet: "Packet[VideoStream]") -> Fraction | None:
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        return None if stamp is None else stamp * packet.time_base - self._zero
+
+    def _read(
+        self, container: InputContainer, stream: VideoStream, tools: Tools
+    ) -> "Generator[Packet[VideoStream], None, None]":
+        failures = 0
+        while failures < MAX_FAILURES:
+            packets = container.demux(stream)
+            try:
+                while True:
+                    began = tools.clock()
+                    packet = next(packets, None)
+                    self.waited_ns += tools.clock() - began
+                    if packet is None:
+                        return
+                    failures = 0
+                    yield packet
+            except av.error.InvalidDataError:  # a damaged stretch: FFmpeg goes on behind it
+                tools.counts["decode errors"] += 1
+                failures += 1
+
+
+def image_of(picture: VideoFrame) -> Image:
+    """The picture upright in BGR: uint8 (H, W, 3).
+
+    Colours follow the picture's own matrix and range (BT.601 where it names none, as FFmpeg and OpenCV
+    do); the display matrix is applied, turns by right angles and mirrorings alike.
+    """
+    image = np.asarray(picture.to_ndarray(format="bgr24"), np.uint8)
+    matrix = picture.side_data.get(SideData.DISPLAYMATRIX)
+    return image if matrix is None else turn(image, np.frombuffer(bytes(matrix), np.int32))
+
+
+def turn(image: Image, matrix: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Image:
+    """Apply a display matrix (nine int32, row by row: a b u c d v x y w) to an image.
+
+    It takes (x, y) to (a x + c y, b x + d y): libavutil/display.h. Angles that are no right angle
+    are taken to the nearest.
+    """
+    a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
+    if abs(b) > abs(a):
+        image = _bgr(cv2.transpose(image))
+        a, d = c, b  # x' now follows the old y, and y' the old x
+    if a < 0 and d < 0:
+        return _bgr(cv2.flip(image, -1))
+    if a < 0:
+        return _bgr(cv2.flip(image, 1))
+    return _bgr(cv2.flip(image, 0)) if d < 0 else image
+
+
+def _bgr(image: cv2.typing.MatLike) -> Image:
+    return np.asarray(image, np.uint8)

@@ -1,0 +1,179 @@
+"""Video files, and anything that FFmpeg demuxes from a pipe."""
+
+import select
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from threading import Event
+from typing import BinaryIO
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from bodystream.errors import SourceNotFound, SourceUnreadable, UsageError
+from bodystream.pipeline.source.decode import Shot, Tools, image_of, nominal_rate, shots, video_stream
+from bodystream.pipeline.source.feed import Feed
+from bodystream.pipeline.source.pick import Pick, pick, picked_length
+from bodystream.pipeline.types import Frame, SourceInfo, Span
+
+
+def open_file(path: Path, want: Pick, clock: Callable[[], int]) -> Feed:
+    """Open a video file. Raises SourceNotFound, SourceUnreadable, UsageError (--start behind its end)."""
+    try:
+        container = av.open(str(path))
+    except FileNotFoundError as error:
+        raise SourceNotFound(f"{path} does not exist. Check the path.") from error
+    except (av.error.FFmpegError, OSError) as error:
+        raise SourceUnreadable(f"{path.name} is not a video that FFmpeg opens: {reason(error)}.") from error
+    return read_container(container, path.name, want, clock, path=path)
+
+
+def open_pipe(stream: BinaryIO, want: Pick, clock: Callable[[], int]) -> Feed:
+    """Read a video from a binary stream that cannot seek. Raises SourceUnreadable."""
+    closed = Event()
+    try:
+        container = av.open(_Pipe(stream, closed))
+    except (av.error.FFmpegError, OSError) as error:
+        raise SourceUnreadable(
+            f"stdin holds no video that FFmpeg demuxes from a pipe: {reason(error)}. "
+            "Send a format that needs no seeking: mkv, mpegts, or mp4 with its index in front (faststart)."
+        ) from error
+    return read_container(container, "stdin", want, clock, closed=closed)
+
+
+def read_container(
+    container: InputContainer,
+    name: str,
+    want: Pick,
+    clock: Callable[[], int],
+    *,
+    path: Path | None = None,
+    closed: Event | None = None,
+) -> Feed:
+    """A finite, open container as a source; closes it, also where it raises.
+
+    Media time 0 is the container's own start (`decode.origin`), so that audio muxed by the same rule stays in
+    step; `info.start` is the --start that was asked for. Its first picture is decoded here, which
+    tells the upright size and finds out whether there is anything to decode.
+    """
+    counts = {"decode errors": 0}
+    tools = Tools(clock, counts, closed or Event())
+    try:
+        stream = video_stream(container, name)
+        stream.thread_type = "AUTO"
+        _refuse_late_start(container, name, want)
+        decoding = shots(container, stream, tools, start=want.start, name=name)
+        first = next(decoding, None)
+    except av.error.FFmpegError as error:
+        container.close()
+        raise SourceUnreadable(f"{name} cannot be read: {reason(error)}.") from error
+    except BaseException:
+        container.close()
+        raise
+    width, height = _size(stream, first)
+    info = SourceInfo(
+        name=name,
+        width=width,
+        height=height,
+        rate=nominal_rate(stream),
+        live=False,
+        length=picked_length(stream.frames or None, want),
+        path=path,
+        start=want.start,
+        notes=_notes(stream),
+    )
+    reading = _Reading(name, want, tools, first, decoding, stream.frames)
+    return Feed(info, counts, reading.frames(), container.close, tools.closed)
+
+
+def reason(error: Exception) -> str:
+    """What FFmpeg or the system says, without the name or address (which may hold a password)."""
+    text = getattr(error, "strerror", None) or type(error).__name__
+    return text[0].lower() + text[1:]
+
+
+def _refuse_late_start(container: InputContainer, name: str, want: Pick) -> None:
+    if want.start and container.duration is not None:
+        lasts = Fraction(container.duration, 1_000_000)  # AV_TIME_BASE, microseconds
+        if want.start >= lasts:
+            raise UsageError(f"--start {float(want.start):g} is behind the end of {name}, {float(lasts):.2f} s long.")
+
+
+def _size(stream: VideoStream, first: Shot | None) -> tuple[int, int]:
+    if first is None:
+        return stream.codec_context.width, stream.codec_context.height
+    height, width = image_of(first.picture).shape[:2]
+    return width, height
+
+
+def _notes(stream: VideoStream) -> tuple[str, ...]:
+    aspect = stream.sample_aspect_ratio
+    if aspect in (None, 0, 1):
+        return ()
+    return (f"its pixels are not square ({aspect.numerator}:{aspect.denominator}); coordinates count pixels as stored",)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    name: str
+    want: Pick
+    tools: Tools
+    first: Shot | None
+    rest: Generator[Shot, None, None]
+    stated: int  # frames that the container says it holds, 0 where it does not say
+
+    def frames(self) -> Generator[Frame, None, None]:
+        with closing(self.rest):
+            began = self.tools.clock()
+            try:
+                for shot in pick(self._shots(), self.want):
+                    image = image_of(shot.picture)
+                    span = Span("decode", shot.index, began, 0, self.tools.clock() - began)
+                    yield Frame(shot.index, shot.pts, shot.captured_ns, image, self.name, spans=(span,))
+                    began = self.tools.clock()
+            except av.error.FFmpegError as error:
+                raise SourceUnreadable(f"reading {self.name} failed in the middle: {reason(error)}.") from error
+
+    def _shots(self) -> Iterator[Shot]:
+        if self.first is None:
+            return
+        # It was decoded when the source was opened; its latency begins when it is asked for.
+        first, seen = replace(self.first, captured_ns=self.tools.clock()), 0
+        for shot in chain([first], self.rest):
+            yield shot
+            seen = shot.index + 1
+        missing = self.stated - seen
+        if self.tools.counts["decode errors"] and missing > 0:  # a file that was cut off says so only here
+            self.tools.counts["frames missing"] = missing
+
+
+class _Pipe:
+    """A stream whose `read` gives up when the source is closed, also while nothing comes."""
+
+    def __init__(self, stream: BinaryIO, closed: Event) -> None:
+        self._stream = stream
+        self._closed = closed
+        self._waits = sys.platform != "win32" and _has_descriptor(stream)  # Windows selects on sockets only
+
+    def read(self, size: int) -> bytes:
+        while self._waits and not self._closed.is_set():
+            # A fifth of a second: soon for a person, nothing for a processor.
+            if select.select([self._stream], [], [], 0.2)[0]:
+                break
+        if self._closed.is_set():
+            return b""
+        read = getattr(self._stream, "read1", self._stream.read)  # read1: what is there, not all of `size`
+        return bytes(read(size))
+
+
+def _has_descriptor(stream: BinaryIO) -> bool:
+    try:
+        stream.fileno()
+    except OSError:  # io.UnsupportedOperation is one
+        return False
+    return True
