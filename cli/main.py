@@ -1,4 +1,4 @@
-"""The `bodystream` command: finds the sub-command, and turns what it raises into one line and an exit code."""
+"""The `bodystream` command: finds the sub-command; turns what it raises into one line and an exit code."""
 
 import importlib
 import os
@@ -53,11 +53,13 @@ def command() -> TyperGroup:
     )
 
     @app.callback()
-    def root(
-        debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,  # noqa: ARG001 - declared for the help; `run` has taken it out by now
+    def root(  # `run` has taken --debug out by now: it stands here for the help and for completion
+        debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     ) -> None: ...
 
-    return typer.main.get_group(app)
+    whole = typer.main.get_command(app)  # with the options that install shell completion
+    assert isinstance(whole, TyperGroup)
+    return whole
 
 
 class _Commands(TyperGroup):
