@@ -1,0 +1,74 @@
+"""The source's own sound, put beside the drawn pictures."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+
+# What players know inside each kind of file; FFmpeg itself would put more into an .mp4 than they play.
+COPIED = {
+    "mp4": frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"}),
+    "matroska": frozenset(
+        {"aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "vorbis", "flac", "pcm_s16le", "dts"}
+    ),
+}
+
+
+class Soundtrack:
+    """Moves the sound of `source` into `output` as far as the pictures have come: memory stays flat.
+
+    Packets are copied where the file can hold their codec, else decoded and encoded as AAC. `start` is the
+    media time, s, that becomes 0; sound before it is left out, to a whole packet (about 20 ms).
+    """
+
+    def __init__(
+        self, source: InputContainer, stream: AudioStream, output: OutputContainer, start: Fraction
+    ) -> None:
+        self._stream, self._output, self._start = stream, output, start
+        self.copied = stream.codec_context.name in COPIED[output.format.name]
+        self._out = (
+            output.add_stream_from_template(stream)
+            if self.copied
+            else output.add_stream("aac", rate=stream.codec_context.sample_rate)
+        )
+        if start > 0 and stream.time_base is not None:
+            source.seek(int(start / stream.time_base), stream=stream)
+        self._packets = self._copies(source) if self.copied else self._encodes(source)
+        self._next: Packet[AudioStream] | None = next(self._packets, None)
+
+    def until(self, time: Fraction) -> None:
+        """Write what begins before `time`, s, in the output's own time."""
+        while self._next is not None and _begin(self._next) < time:
+            self._output.mux(self._next)
+            self._next = next(self._packets, None)
+
+    def _copies(self, source: InputContainer) -> "Iterator[Packet[AudioStream]]":
+        for packet in source.demux(self._stream):
+            if packet.pts is None or packet.dts is None:
+                continue  # the empty packet that ends the stream
+            offset = round(self._start / packet.time_base)
+            packet.pts -= offset
+            packet.dts -= offset
+            if packet.pts >= 0:
+                packet.stream = self._out
+                yield packet
+
+    def _encodes(self, source: InputContainer) -> "Iterator[Packet[AudioStream]]":
+        for frame in source.decode(self._stream):
+            if self._moved(frame) >= 0:
+                yield from self._out.encode(frame)
+        yield from self._out.encode(None)
+
+    def _moved(self, frame: AudioFrame) -> int:
+        pts = (frame.pts or 0) - round(
+            self._start * (1 / (frame.time_base or Fraction(1, frame.sample_rate)))
+        )
+        frame.pts = pts
+        return pts
+
+
+def _begin(packet: "Packet[AudioStream]") -> Fraction:
+    return (packet.pts or 0) * packet.time_base
