@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def one_euro(
     return Filtered(value.astype(np.float32), velocity.astype(np.float32), signal, pts)
 
 
-def _alpha(cutoff_hz: float | Floats, step_s: float) -> float | Floats:
+def _alpha(cutoff_hz: Any, step_s: float) -> Any:
     """Share of the new sample in a first-order low-pass: 1 / (1 + 1 / (2 pi cutoff step))."""
     turn = 2 * math.pi * step_s * cutoff_hz
     return turn / (turn + 1)

@@ -32,7 +32,7 @@ def silhouettes(people: Sequence[Person], size: tuple[int, int]) -> tuple[Silhou
 
 @dataclass(frozen=True, slots=True)
 class _Pasted:
-    """A mask on the image's own pixels, its corner at (x, y); `inside` shrinks while pixels are shared out."""
+    """A mask on the image's own pixels, corner at (x, y); `inside` shrinks while pixels are shared out."""
 
     x: int
     y: int
@@ -87,9 +87,9 @@ def skeleton_distance(person: Person, window: tuple[int, int, int, int]) -> Floa
     without landmarks is measured from the middle of the box.
     """
     x0, y0, x1, y1 = window
-    xs = np.arange(x0, x1 + GRID_PX, GRID_PX, np.float32)
-    ys = np.arange(y0, y1 + GRID_PX, GRID_PX, np.float32)
-    points = np.stack(np.meshgrid(xs, ys), axis=-1)  # (gh, gw, 2)
+    xs = np.arange(x0, x1, GRID_PX) + GRID_PX / 2
+    ys = np.arange(y0, y1, GRID_PX) + GRID_PX / 2
+    points = np.stack(np.meshgrid(xs, ys), axis=-1).astype(np.float32)  # (gh, gw, 2)
     starts, ends = _bones(person)  # (B, 2) each
     along = ends - starts
     length2 = np.maximum((along**2).sum(-1), 1e-6)
@@ -104,7 +104,7 @@ def skeleton_distance(person: Person, window: tuple[int, int, int, int]) -> Floa
 
 def _bones(person: Person) -> tuple[Floats, Floats]:
     if person.landmarks is None:
-        middle = ((person.box[:2] + person.box[2:]) / 2)[None]
+        middle: Floats = (person.box[None, :2] + person.box[None, 2:]) * np.float32(0.5)
         return middle, middle
     ends = np.array([edge[:2] for edge in EDGES])
     return person.landmarks[ends[:, 0], :2], person.landmarks[ends[:, 1], :2]

@@ -1,1 +1,58 @@
 """What happens to a frame, in order: detect, segment, track."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bodystream.models.detector import Detector
+from bodystream.models.pose import PoseNet
+from bodystream.models.runtime import Session, open_session
+from bodystream.pipeline.filters import PRESETS
+from bodystream.pipeline.stages.detect import Detect
+from bodystream.pipeline.stages.segment import Segment
+from bodystream.pipeline.stages.track import Track
+from bodystream.pipeline.types import ModelInfo, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the user can choose about the stages."""
+
+    detect_every: int = 10
+    max_people: int = 20
+    min_score: float = 0.3
+    smooth: str = "mediapipe"  # or "vnect", "off"
+    repair_flips: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the networks run."""
+
+    device: str = "auto"
+    threads: int | None = None
+    spin: bool = False
+
+
+def open_stages(detector: Path, pose: Path, choices: Choices, placement: Placement) -> list[Stage]:
+    """The default chain, from two ONNX files made by `export`.
+
+    Raises DeviceUnavailable where the device cannot be had, ModelError for a broken file.
+    """
+    sessions = [
+        open_session(path, device=placement.device, threads=placement.threads, spin=placement.spin)
+        for path in (detector, pose)
+    ]
+    return [
+        Detect(
+            Detector(sessions[0], min_score=choices.min_score),
+            (_info("detect", sessions[0]),),
+            every=choices.detect_every,
+            max_people=choices.max_people,
+        ),
+        Segment(PoseNet(sessions[1]), (_info("segment", sessions[1]),)),
+        Track(PRESETS.get(choices.smooth), choices.repair_flips),
+    ]
+
+
+def _info(stage: str, session: Session) -> ModelInfo:
+    return ModelInfo(stage, session.name, session.sha256, session.provider, session.precision, session.input)

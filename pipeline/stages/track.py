@@ -170,6 +170,6 @@ def _colours(image: Image, person: Person) -> Floats:
     x1, y1 = np.clip(np.ceil(xy.max(0)), [x0 + 1, y0 + 1], [width, height]).astype(int)
     step = max(1, max(x1 - x0, y1 - y0) // COLOUR_SAMPLES)
     patch = np.ascontiguousarray(image[y0:y1:step, x0:x1:step])
-    lab = cv2.cvtColor(patch, cv2.COLOR_BGR2LAB) >> 6  # 4 bins a channel
+    lab = cv2.cvtColor(patch, cv2.COLOR_BGR2LAB).astype(np.uint8, copy=False) >> 6  # 4 bins a channel
     bins = np.bincount((lab @ np.array([16, 4, 1])).ravel(), minlength=64)
     return (bins / bins.sum()).astype(np.float32)

@@ -1,0 +1,112 @@
+"""The flags, each defined once; a command's signature then reads as the list of what it takes."""
+
+from typing import Annotated, Literal
+
+import typer
+
+INPUT, NETS, TIME, OUTPUT = "Input", "Networks", "Time", "Output"
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A file, a camera index, an http or rtsp address, a folder, a glob, a %06d sequence, - or test:",
+        show_default=False,
+    ),
+]
+Outputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Where to write; the suffix chooses the format. Repeats.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=OUTPUT)
+]
+Show = Annotated[bool, typer.Option("--show", help="Open a live window.", rich_help_panel=OUTPUT)]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the summary as JSON on stdout.", rich_help_panel=OUTPUT)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say errors only.", rich_help_panel=OUTPUT)]
+
+Start = Annotated[float | None, typer.Option(help="Begin at this media time, s.", rich_help_panel=INPUT)]
+Finish = Annotated[
+    float | None, typer.Option("--end", help="End at this media time, s.", rich_help_panel=INPUT)
+]
+Stride = Annotated[int, typer.Option(min=1, help="Take every so-many-th frame.", rich_help_panel=INPUT)]
+MaxFrames = Annotated[
+    int | None, typer.Option(min=1, help="Stop after so many frames.", rich_help_panel=INPUT)
+]
+Size = Annotated[
+    str | None, typer.Option(help="Ask a camera for this size: 1280x720.", rich_help_panel=INPUT)
+]
+Rate = Annotated[
+    float | None,
+    typer.Option("--fps", help="Ask a camera for this rate; play a folder at it.", rich_help_panel=INPUT),
+]
+FourCC = Annotated[
+    str | None, typer.Option("--fourcc", help="Ask a camera for this format: MJPG.", rich_help_panel=INPUT)
+]
+
+DetectNet = Annotated[
+    Literal["picodet-s"], typer.Option("--detect", help="The person detector.", rich_help_panel=NETS)
+]
+SegmentNet = Annotated[
+    Literal["lite", "full", "heavy"],
+    typer.Option("--segment", help="The mask and landmark net (BlazePose).", rich_help_panel=NETS),
+]
+DetectEvery = Annotated[
+    int, typer.Option(min=1, help="Detect at least every so many frames.", rich_help_panel=NETS)
+]
+MaxPeople = Annotated[int, typer.Option(min=1, help="Follow at most so many people.", rich_help_panel=NETS)]
+MinScore = Annotated[
+    float, typer.Option(min=0, max=1, help="Ignore detections that score less.", rich_help_panel=NETS)
+]
+Smooth = Annotated[
+    Literal["mediapipe", "vnect", "off"],
+    typer.Option(help="One-euro filter of the landmarks, by its settings' source.", rich_help_panel=NETS),
+]
+Flips = Annotated[
+    bool,
+    typer.Option(
+        "--flip-repair/--no-flip-repair",
+        help="Undo the landmark net's front-back flips.",
+        rich_help_panel=NETS,
+    ),
+]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or cuda:N; only auto may choose the CPU.", rich_help_panel=NETS)
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPU threads of a network; all cores if not given.", rich_help_panel=NETS),
+]
+Spin = Annotated[
+    bool,
+    typer.Option(
+        "--spin/--no-spin", help="Idle network threads spin: faster on a quiet machine.", rich_help_panel=NETS
+    ),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.", rich_help_panel=NETS)]
+
+PolicyName = Annotated[
+    Literal["auto", "every", "latest", "paced"],
+    typer.Option(
+        "--policy",
+        help="When frames come faster than they are worked on: wait (every), drop the older one (latest), "
+        "or play a file at its own speed and drop (paced); auto is every for files and latest for live sources.",
+        rich_help_panel=TIME,
+    ),
+]
+Queue = Annotated[
+    int, typer.Option(min=1, help="Frames that may wait to be worked on.", rich_help_panel=TIME)
+]
+TargetFps = Annotated[
+    float | None, typer.Option(min=0.001, help="Judge every step against this rate.", rich_help_panel=TIME)
+]
+StrictFps = Annotated[
+    bool, typer.Option("--strict-fps", help="Exit with 4 where --target-fps is missed.", rich_help_panel=TIME)
+]
