@@ -18,6 +18,7 @@ from bodystream.errors import BodystreamError, OutputFailed, UsageError
 # where it has sub-commands. A module is imported when its command is asked for, and must be cheap to
 # import: numpy, cv2, av, onnxruntime and torch come in inside its functions.
 COMMANDS = {
+    "models": "app",
     "version": "version",
 }
 

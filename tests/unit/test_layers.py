@@ -104,12 +104,8 @@ def fault_of(here: str, module: str) -> str | None:
     if not first:
         return f"relative import of {module}"
     if first == "bodystream":
-        target = folder_of("/".join(rest))
-        return (
-            None
-            if target in MAY_IMPORT[folder_of(here)]
-            else f"{folder_of(here)} imports {target} ({module})"
-        )
+        home, target = folder_of(here), folder_of("/".join(rest))
+        return f"{home} imports {target} ({module})" if target not in MAY_IMPORT[home] else None
     homes = ONLY_IN.get(first)
     if homes is None or any(here == home or here.startswith(f"{home}/") for home in homes):
         return None
