@@ -1,4 +1,4 @@
-"""The `bodystream` command: finds the sub-command, and turns what it raises into one line and an exit code."""
+"""The `bodystream` command: finds the sub-command; turns what it raises into one line and an exit code."""
 
 import importlib
 import os
@@ -18,6 +18,7 @@ from bodystream.errors import BodystreamError, OutputFailed, UsageError
 # where it has sub-commands. A module is imported when its command is asked for, and must be cheap to
 # import: numpy, cv2, av, onnxruntime and torch come in inside its functions.
 COMMANDS = {
+    "models": "app",
     "version": "version",
 }
 
@@ -53,11 +54,13 @@ def command() -> TyperGroup:
     )
 
     @app.callback()
-    def root(
+    def root(  # `run` has taken --debug out by now: it stands here for the help and for completion
         debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     ) -> None: ...
 
-    return typer.main.get_group(app)
+    whole = typer.main.get_command(app)  # with the options that install shell completion
+    assert isinstance(whole, TyperGroup)
+    return whole
 
 
 class _Commands(TyperGroup):
