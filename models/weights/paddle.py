@@ -1,7 +1,7 @@
 """Reader of Paddle's inference files: the program (`.pdmodel`) and its tensors (`.pdiparams`).
 
-The program is a protobuf message, defined in Paddle's `paddle/fluid/framework/framework.proto`; the tensors lie
-one after another, sorted by name, as its `dense_tensor_serialize.cc` writes them. Both are read with the
+The program is a protobuf message, defined in Paddle's `paddle/fluid/framework/framework.proto`; the tensors
+lie one after another, sorted by name, as its `dense_tensor_serialize.cc` writes them. Both are read with the
 standard library and numpy alone, and neither can carry code.
 """
 
@@ -47,13 +47,13 @@ def read_paddle(model_path: Path, params_path: Path) -> PaddleModel:
         ops = tuple(_op(body) for body in block[4])
     except _UNREADABLE as error:
         raise WeightsCorrupt(
-            f"{model_path}: expected a whole .pdmodel, found {error}. Fetch it anew."
+            f"{model_path}: not a whole .pdmodel file ({error!r}). Fetch it anew."
         ) from error
     try:
         return PaddleModel(ops, _tensors(params_path.read_bytes(), names))
     except _UNREADABLE as error:
         raise WeightsCorrupt(
-            f"{params_path}: expected the .pdiparams of {model_path.name}, found {error}. Fetch both anew."
+            f"{params_path}: not the .pdiparams of {model_path.name} ({error!r}). Fetch both anew."
         ) from error
 
 
