@@ -23,7 +23,8 @@ class PicoDet(nn.Module):
     """Image to class scores and box distributions at every cell of four levels, before NMS.
 
     `centres` (P, 2) holds each cell's centre (x, y), in cells of its own level; `strides` (P, 1) the px of
-    such a cell; `distances` (8,) the distance that each bin stands for, in cells. P = 52² + 26² + 13² + 7² = 3598.
+    such a cell; `distances` (8,) the distance that each bin stands for, in cells.
+    P = 52² + 26² + 13² + 7² = 3598.
     """
 
     centres: Tensor
