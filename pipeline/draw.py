@@ -119,10 +119,12 @@ class Rate:
         """Take in the spans of `result` and return the rate; None before the second result."""
         # Steps of earlier frames that are reported late (draw, encode) do not tell when this frame was done.
         starts_ns = [span.start_ns for span in result.spans if span.frame == result.index]
-        if starts_ns:
+        newest_ns = max(starts_ns, default=None)
+        # Two sinks that share a HUD show each result twice; only the first time counts.
+        if newest_ns is not None and (self._last_ns is None or newest_ns > self._last_ns):
             if self._last_ns is not None:
-                self._interval_ns.add(max(starts_ns) - self._last_ns)
-            self._last_ns = max(starts_ns)
+                self._interval_ns.add(newest_ns - self._last_ns)
+            self._last_ns = newest_ns
         return 1e9 / self._interval_ns.value if self._interval_ns.value > 0 else None
 
 
