@@ -138,7 +138,7 @@ class _Smooth:
         self._count = 0
 
     def add(self, value: float) -> None:
-        share = 1.0 if self._count < 2 else max(self.SHARE, 1 / self._count)
+        share = max(self.SHARE, 1 / max(1, self._count))
         self.value += share * (value - self.value)
         self._count += 1
 

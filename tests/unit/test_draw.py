@@ -356,7 +356,7 @@ def test_hud_smooths_and_follows() -> None:
 def test_hud_takes_late_spans_of_earlier_frames_for_times_but_not_for_the_rate() -> None:
     hud = Hud()
     for i in range(10):
-        late = (Span("encode", i - 3, int((40 * i - 100 - 7 * i % 5) * 1e6), 0, int(6e6)),)
+        late = (Span("encode", i - 3, int((40 * i + 7 * (i % 3)) * 1e6), 0, int(6e6)),)
         lines = hud(timed(i, 40 * i, late, detect=10))
     assert lines == ("fps\t25.0", "detect\t10.0 ms", "encode\t6.0 ms")
 
