@@ -68,9 +68,8 @@ def draw(image: Image, result: Result, layers: Layers = ALL, hud: Sequence[str] 
     """
     canvas = image.copy()
     short_px = min(canvas.shape[:2])  # the shorter side: upright phone videos get the strokes of level ones
-    order = sorted(
-        range(len(result.people)), key=lambda i: -_extent_px(result.people[i])
-    )  # small ones on top
+    # The largest first, so that small people stay visible.
+    order = sorted(range(len(result.people)), key=lambda i: -_extent_px(result.people[i]))
     people = [result.people[i] for i in order]
     if layers.masks:
         for i in order:
