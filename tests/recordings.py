@@ -48,14 +48,27 @@ def person(number: int, *, mask: bool = True, landmarks: bool = True) -> Person:
 
 def result(index: int, *people: Person, **changes: object) -> Result:
     start_ns = 1_000_000_000 + index * 33_000_000
-    spans = (Span("decode", index, start_ns, 0, 2_000_000), Span("detect", index, start_ns + 2_000_000, 5_000, 9_000_000))
+    spans = (
+        Span("decode", index, start_ns, 0, 2_000_000),
+        Span("detect", index, start_ns + 2_000_000, 5_000, 9_000_000),
+    )
     fields = {"index": index, "pts": index / NTSC, "size": (WIDTH, HEIGHT), "people": people, "spans": spans}
     return Result(**(fields | changes))
 
 
 def end(**changes: object) -> End:
-    rows = (Row("decode", 4, 2.0, 2.5, 2.75, 3.0, 0.0, 0.0), Row("detect", 4, 9.0, 9.5, 9.75, 10.0, 0.1, 0.2, 4.5))
-    fields = {"frames": 4, "dropped": {"busy": 2}, "failed": None, "rows": rows, "fps": 29.5, "people_mean": 1.5}
+    rows = (
+        Row("decode", 4, 2.0, 2.5, 2.75, 3.0, 0.0, 0.0),
+        Row("detect", 4, 9.0, 9.5, 9.75, 10.0, 0.1, 0.2, 4.5),
+    )
+    fields = {
+        "frames": 4,
+        "dropped": {"busy": 2},
+        "failed": None,
+        "rows": rows,
+        "fps": 29.5,
+        "people_mean": 1.5,
+    }
     return End(**(fields | changes))
 
 
@@ -64,6 +77,8 @@ def four_results() -> list[Result]:
     return [
         result(0),
         result(1, person(0), events=("scene cut",)),
-        result(2, *(person(i) for i in range(4)), dropped_before=2, events=("quality: detector every 10 frames",)),
+        result(
+            2, *(person(i) for i in range(4)), dropped_before=2, events=("quality: detector every 10 frames",)
+        ),
         result(3, person(1, mask=False, landmarks=False), file="000003.jpg"),
     ]

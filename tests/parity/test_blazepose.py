@@ -1,0 +1,51 @@
+"""The torch network against the original runtime: its recorded numbers, and itself where installed."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from bodystream.models.store import fetch
+from bodystream.models.weights.blazepose import load_blazepose
+from tests.parity.record_blazepose import COARSE, DATA, SIZES, crops, original
+
+pytestmark = pytest.mark.weights
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_agrees_with_the_recorded_numbers_of_the_original_runtime(size: str) -> None:
+    with np.load(DATA / "blazepose.npz") as file:
+        record = {name.removeprefix(f"{size}-"): file[name] for name in file.files if name.startswith(size)}
+    ours = run_torch(size)
+    ours |= {name: ours[name][COARSE] for name in ("mask", "heatmaps")}
+    check(ours, record, largest={name: float(record[f"{name}-largest"]) for name in ours})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", SIZES)
+def test_agrees_with_the_original_runtime(size: str) -> None:
+    pytest.importorskip("ai_edge_litert")
+    theirs = original(fetch(f"blazepose-{size}"), crops())
+    check(
+        run_torch(size), theirs, largest={name: float(np.abs(value).max()) for name, value in theirs.items()}
+    )
+
+
+def run_torch(size: str) -> dict[str, NDArray[np.float32]]:
+    net = load_blazepose(fetch(f"blazepose-{size}"))
+    with torch.inference_mode():
+        return {name: value.numpy() for name, value in net(torch.from_numpy(crops()))._asdict().items()}
+
+
+def check(
+    ours: dict[str, NDArray[np.float32]], theirs: dict[str, NDArray[np.float32]], largest: dict[str, float]
+) -> None:
+    tolerance = {
+        "landmarks": 0.02,  # px of the crop
+        "world": 1e-4,  # m
+        "presence": 1e-5,
+        "mask": 1e-3 * largest["mask"],
+        "heatmaps": 1e-3 * largest["heatmaps"],
+    }
+    for name, atol in tolerance.items():
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=0, atol=atol, err_msg=name)

@@ -1,0 +1,70 @@
+"""PicoDet-S in torch against the original runtime, on a real picture."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from bodystream.models.nets.picodet import PicoDet
+from bodystream.models.store import fetch
+from bodystream.models.weights.picodet import load_picodet
+from tests.parity.record_picodet import PICTURE, RECORD, net_input, run_paddle, sample
+
+pytestmark = pytest.mark.weights
+
+TOLERANCE = 1e-3  # of the largest reference value
+
+
+@pytest.fixture(scope="module")
+def net() -> PicoDet:
+    return load_picodet(fetch("picodet-s-graph"), fetch("picodet-s"))
+
+
+@pytest.fixture(scope="module")
+def batch() -> NDArray[np.float32]:
+    return net_input(_picture())
+
+
+def test_agrees_with_the_recorded_original(net: PicoDet, batch: NDArray[np.float32]) -> None:
+    with np.load(RECORD) as record:
+        _assert_close(sample(_run_torch(net, batch)), dict(record))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Paddle warns of compilers that nobody here needs
+def test_agrees_with_the_original_runtime(net: PicoDet) -> None:
+    pytest.importorskip("paddle")
+    mirrored = net_input(np.ascontiguousarray(_picture()[:, ::-1]))
+    expected = run_paddle(fetch("picodet-s-graph"), fetch("picodet-s"), mirrored)
+    _assert_close(_run_torch(net, mirrored), expected)
+
+
+def test_batch_gives_what_single_pictures_give(net: PicoDet, batch: NDArray[np.float32]) -> None:
+    mirrored = np.ascontiguousarray(batch[..., ::-1])
+    with torch.inference_mode():
+        both = net(torch.from_numpy(np.concatenate((batch, mirrored))))
+        singles = [net(torch.from_numpy(one)) for one in (batch, mirrored)]
+    for together, first, second in zip(both, *singles, strict=True):
+        torch.testing.assert_close(together, torch.cat((first, second)), rtol=1e-4, atol=1e-4)
+
+
+def _picture() -> Any:
+    return cv2.imread(str(PICTURE))
+
+
+def _run_torch(net: PicoDet, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    with torch.inference_mode():
+        scores, logits = net(torch.from_numpy(batch))
+        boxes = net.boxes(logits)
+    return {"scores": scores[0].numpy(), "boxes": boxes[0].numpy(), "logits": logits[0].numpy()}
+
+
+def _assert_close(found: dict[str, NDArray[np.float32]], expected: dict[str, NDArray[np.float32]]) -> None:
+    assert found.keys() == expected.keys()
+    for name, reference in expected.items():
+        assert found[name].shape == reference.shape
+        error = np.abs(found[name] - reference).max() / np.abs(reference).max()
+        assert error < TOLERANCE, f"{name}: {error:.1e} of the largest value"
