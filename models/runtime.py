@@ -239,5 +239,5 @@ def _reason(text: str) -> str:
         r"with error: (.+)", text
     ):  # "libcublasLt.so.13: cannot open shared object file: ..."
         return missing[1].strip()
-    last = re.split(r"\[ONNXRuntimeError\] : \d+ : ", text)[-1]
-    return " ".join(last.split())[:300] or "no reason was given"
+    last = re.split(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", text)[-1]
+    return " ".join(last.split())[:300].rstrip(".") or "no reason was given"
