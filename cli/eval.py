@@ -1,22 +1,41 @@
 """`bodystream eval`: accuracy against references."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import Progress, TaskID
 
 from bodystream.cli import options as o
 from bodystream.cli.config import ConfigFile
 
-app = typer.Typer(no_args_is_help=True, help="Score networks against annotated data.\n\nExamples:\n\n"
-                  "bodystream eval coco annotations.json images/\n\nbodystream eval coco --help")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Score networks against annotated data.\n\nExamples:\n\n"
+    "bodystream eval coco annotations.json images/\n\nbodystream eval coco --help",
+)
+COLUMNS = (
+    "net",
+    "pictures",
+    "persons",
+    "found",
+    "box AP",
+    "AP50",
+    "mask AP",
+    "mask IoU",
+    "keypoint AP",
+    "OKS",
+)
 LOW_SCORE = 0.01  # average precision wants the weak detections too
 
 SegmentNets = Annotated[
     list[str] | None,
     typer.Option(
-        "--segment", help="lite, full or heavy; repeats, a row each. full if not given.", rich_help_panel=o.NETS
+        "--segment",
+        help="lite, full or heavy; repeats, a row each. full if not given.",
+        rich_help_panel=o.NETS,
     ),
 ]
 
@@ -54,6 +73,9 @@ def coco(
     bodystream eval coco annotations.json images/ --segment lite --segment full --segment heavy --json
     """
     import orjson
+    from rich.console import Console
+    from rich.table import Table
+
     from bodystream.cli.prepare import prepared
     from bodystream.errors import UsageError
     from bodystream.evaluation.coco import evaluate
@@ -61,9 +83,6 @@ def coco(
     from bodystream.models.pose import PoseNet
     from bodystream.models.runtime import open_session
     from bodystream.pipeline.stages.segment import Segment
-    from rich.console import Console
-    from rich.progress import Progress
-    from rich.table import Table
 
     sizes = segment or ["full"]
     if unknown := [size for size in sizes if size not in ("lite", "full", "heavy")]:
@@ -82,16 +101,20 @@ def coco(
                 images,
                 detector,
                 stage,
-                lambda done, total, task=task, progress=progress: progress.update(task, completed=done, total=total),
+                partial(_show, progress, task),
             )
     if json:
         typer.echo(orjson.dumps({net: asdict(row) for net, row in rows.items()}, option=orjson.OPT_INDENT_2))
         return
     table = Table(title=f"{detect} on {annotations.name}: persons only")
-    for name in ("net", "pictures", "persons", "found", "box AP", "AP50", "mask AP", "mask IoU", "keypoint AP", "OKS"):
+    for name in COLUMNS:
         table.add_column(name, justify="left" if name == "net" else "right")
     for net, row in rows.items():
         shares = (row.box_ap, row.box_ap50, row.mask_ap, row.mask_iou, row.keypoint_ap, row.oks)
         counts = (row.pictures, row.persons, row.found)
         table.add_row(net, *(str(count) for count in counts), *(f"{share:.3f}" for share in shares))
     Console().print(table)
+
+
+def _show(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)
