@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from bodystream.cli.config import did_you_mean
 from bodystream.cli.exits import EXIT_CODES_HELP, ExitCode, exit_code_of
@@ -19,6 +19,7 @@ from bodystream.errors import BodystreamError, OutputFailed, UsageError
 # import: numpy, cv2, av, onnxruntime and torch come in inside its functions.
 COMMANDS = {
     "models": "app",
+    "doctor": "doctor",
     "version": "version",
 }
 
@@ -69,7 +70,7 @@ class _Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name in COMMANDS:
             return _load(cmd_name)
         if ctx.resilient_parsing:  # the shell asks for completions: not the moment to complain
@@ -77,15 +78,15 @@ class _Commands(TyperGroup):
         raise UsageError(f"no command {cmd_name!r}{did_you_mean(cmd_name, COMMANDS)}")
 
 
-def _load(name: str) -> TyperCommand | TyperGroup:
+def _load(name: str) -> Any:
     found = getattr(importlib.import_module(f"bodystream.cli.{name}"), COMMANDS[name])
+    loaded: Any
     if isinstance(found, typer.Typer):
-        app = found
+        loaded = typer.main.get_group(found)
     else:
-        app = typer.Typer(add_completion=False)
-        app.command(name)(found)
-    loaded = typer.main.get_command(app)
-    assert isinstance(loaded, TyperCommand | TyperGroup)
+        alone = typer.Typer(add_completion=False)
+        alone.command()(found)
+        loaded = typer.main.get_command(alone)
     loaded.name = name
     return loaded
 
@@ -100,7 +101,9 @@ def _tell(error: BaseException) -> ExitCode:
         case BodystreamError():
             line, code = f"error: {error}", exit_code_of(error)
         case typer.TyperException():
-            line, code = f"error: {error.format_message()}{_where_to_look(error)}", ExitCode.USAGE
+            if not (what := error.format_message()):  # a group without a sub-command has shown its help
+                return ExitCode.USAGE
+            line, code = f"error: {what}{_where_to_look(error)}", ExitCode.USAGE
         case _:
             line = f"internal error: {type(error).__name__}: {error}; run again with --debug and report it"
             code = ExitCode.ERROR

@@ -9,7 +9,7 @@ from bodystream.cli.exits import ExitCode
 from bodystream.cli.options import Offline
 from bodystream.errors import UsageError, WeightsCorrupt
 
-app = typer.Typer(add_completion=False, help="List, pull and verify weights and clips.")
+app = typer.Typer(no_args_is_help=True, help="List, pull and verify weights and clips.")
 
 NAMES_HELP = "Names as in `bodystream models list`."
 

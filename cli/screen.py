@@ -10,6 +10,7 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table on stdout; a head that ends in a blank belongs to a column of numbers."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     if not console.is_terminal:
@@ -18,8 +19,8 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for head in heads:
         table.add_column(head.strip(), justify="right" if head.endswith(" ") else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    console.print(table, markup=False)
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 @contextmanager
