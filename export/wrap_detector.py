@@ -1,11 +1,11 @@
-"""What the detector's ONNX file is made from: resized picture in, boxes and scores of people out, before NMS."""
+"""What the detector's ONNX file is made from: a resized picture in, boxes and scores out, before NMS."""
 
 import copy
 
 import torch
 from torch import Tensor, nn
 
-from bodystream.models.nets.picodet import INPUT_SIZE, PicoDet
+from bodystream.models.nets.picodet import INPUT_SIZE, LevelOutputs, PicoDet
 
 PERSON = 0  # COCO's first class
 # ImageNet's RGB mean and deviation, on the scale 0..255: `NormalizeImage` of the model's `infer_cfg.yml`.
@@ -14,8 +14,8 @@ DEVIATION = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 
 INPUT_NAME = "image"
 OUTPUT_NAMES = ("boxes", "scores")
-# How far onnxruntime may be from torch, absolutely. Boxes reach some 700 px at stride 64, where the last digits
-# of a logit come to 2e-3 px. A score is a square root: near zero it makes 7e-5 of the 1e-9 by which two
+# How far onnxruntime may be from torch, absolutely. Boxes reach some 700 px at stride 64, where the last
+# digits of a logit come to 2e-3 px. A score is a square root: near zero it makes 7e-5 of the 1e-9 by which two
 # implementations of the sigmoid differ. Where a score is above 0.01 both are within 1e-3 px and 1e-5.
 TOLERANCE = {"boxes": 5e-3, "scores": 2e-4}
 
@@ -36,6 +36,7 @@ class DetectorForExport(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).flip(0).reshape(1, 3, 1, 1))  # BGR
         _take_bgr_pixels(self.net.backbone.stem.conv)
         for outputs in self.net.outputs:
+            assert isinstance(outputs, LevelOutputs)  # told to the type checker: ModuleList has no item type
             outputs.classes = _one_class(outputs.classes)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:

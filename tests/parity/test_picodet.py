@@ -1,13 +1,17 @@
 """PicoDet-S in torch against the original runtime, on a real picture."""
 
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from bodystream.export.wrap_detector import INPUT_NAME, OUTPUT_NAMES, TOLERANCE, DetectorForExport, example
+from bodystream.models.detector import Detector, Session
 from bodystream.models.nets.picodet import PicoDet
 from bodystream.models.store import fetch
 from bodystream.models.weights.picodet import load_picodet
@@ -49,6 +53,54 @@ def test_batch_gives_what_single_pictures_give(net: PicoDet, batch: NDArray[np.f
         singles = [net(torch.from_numpy(one)) for one in (batch, mirrored)]
     for together, first, second in zip(both, *singles, strict=True):
         torch.testing.assert_close(together, torch.cat((first, second)), rtol=1e-4, atol=1e-4)
+
+
+def test_wrapped_for_export_it_gives_the_same(net: PicoDet, batch: NDArray[np.float32]) -> None:
+    original = _run_torch(net, batch)
+    with torch.inference_mode():
+        boxes, scores = DetectorForExport(net)(torch.from_numpy(_picture())[None])
+    _assert_close(
+        {"boxes": boxes[0].numpy(), "person": scores[0].numpy()},
+        {"boxes": original["boxes"], "person": original["scores"][0]},
+    )
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter's own deprecations
+def test_exported_it_gives_the_same(net: PicoDet, tmp_path: Path) -> None:
+    wrapped = DetectorForExport(net)
+    session = _exported(wrapped, tmp_path / "detector.onnx")
+    picture = torch.from_numpy(_picture())
+    for images in (example(1), torch.stack((picture, picture.flip(1), example(1)[0]))):
+        with torch.inference_mode():
+            expected = wrapped(images)
+        for name, reference, found in zip(OUTPUT_NAMES, expected, session(images.numpy()), strict=True):
+            np.testing.assert_allclose(found, reference.numpy(), rtol=0, atol=TOLERANCE[name])
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter's own deprecations
+def test_exported_it_finds_the_two_people(net: PicoDet, tmp_path: Path) -> None:
+    session = _exported(DetectorForExport(net), tmp_path / "detector.onnx")
+    boxes, scores = Detector(session)(np.asarray(_picture()))
+    assert (scores > 0.6).all()
+    # Read off the picture by eye: the woman at the right, the man up on the left.
+    np.testing.assert_allclose(boxes, [[320, 227, 416, 397], [12, 17, 93, 192]], atol=20)
+
+
+def _exported(wrapped: DetectorForExport, path: Path) -> Session:
+    shapes = ({0: torch.export.Dim("batch")},)
+    program = torch.onnx.export(
+        wrapped,
+        (example(2),),
+        dynamo=True,
+        dynamic_shapes=shapes,
+        input_names=[INPUT_NAME],
+        output_names=list(OUTPUT_NAMES),
+        verbose=False,
+    )
+    assert program is not None
+    program.save(path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda batch: tuple(session.run(None, {INPUT_NAME: batch}))
 
 
 def _picture() -> Any:
