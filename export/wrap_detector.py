@@ -15,8 +15,8 @@ DEVIATION = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 INPUT_NAME = "image"
 OUTPUT_NAMES = ("boxes", "scores")
 # How far onnxruntime may be from torch, absolutely. Boxes reach some 700 px at stride 64, where the last
-# digits of a logit come to 2e-3 px. A score is a square root: near zero it makes 7e-5 of the 1e-9 by which two
-# implementations of the sigmoid differ. Where a score is above 0.01 both are within 1e-3 px and 1e-5.
+# digits of a logit come to 2e-3 px. A score is a square root: near zero it makes 7e-5 of the 1e-9 by which
+# two implementations of the sigmoid differ. Where a score is above 0.01 both are within 1e-3 px and 1e-5.
 TOLERANCE = {"boxes": 5e-3, "scores": 2e-4}
 
 

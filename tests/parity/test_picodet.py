@@ -1,6 +1,5 @@
 """PicoDet-S in torch against the original runtime, on a real picture."""
 
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,7 +18,7 @@ from tests.parity.record_picodet import PICTURE, RECORD, net_input, run_paddle, 
 
 pytestmark = pytest.mark.weights
 
-TOLERANCE = 1e-3  # of the largest reference value
+OF_LARGEST = 1e-3  # how far torch may be from the original, as a share of the largest reference value
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +29,25 @@ def net() -> PicoDet:
 @pytest.fixture(scope="module")
 def batch() -> NDArray[np.float32]:
     return net_input(_picture())
+
+
+@pytest.fixture(scope="module")
+def session(net: PicoDet, tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """onnxruntime on the exported file, of any batch."""
+    program = torch.onnx.export(
+        DetectorForExport(net),
+        (example(2),),
+        dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        input_names=[INPUT_NAME],
+        output_names=list(OUTPUT_NAMES),
+        verbose=False,
+    )
+    assert program is not None
+    path = tmp_path_factory.mktemp("onnx") / "detector.onnx"
+    program.save(path)
+    runtime = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda batch: tuple(runtime.run(None, {INPUT_NAME: batch}))
 
 
 def test_agrees_with_the_recorded_original(net: PicoDet, batch: NDArray[np.float32]) -> None:
@@ -66,9 +84,8 @@ def test_wrapped_for_export_it_gives_the_same(net: PicoDet, batch: NDArray[np.fl
 
 
 @pytest.mark.filterwarnings("ignore")  # the exporter's own deprecations
-def test_exported_it_gives_the_same(net: PicoDet, tmp_path: Path) -> None:
+def test_exported_it_gives_the_same(net: PicoDet, session: Session) -> None:
     wrapped = DetectorForExport(net)
-    session = _exported(wrapped, tmp_path / "detector.onnx")
     picture = torch.from_numpy(_picture())
     for images in (example(1), torch.stack((picture, picture.flip(1), example(1)[0]))):
         with torch.inference_mode():
@@ -78,29 +95,11 @@ def test_exported_it_gives_the_same(net: PicoDet, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # the exporter's own deprecations
-def test_exported_it_finds_the_two_people(net: PicoDet, tmp_path: Path) -> None:
-    session = _exported(DetectorForExport(net), tmp_path / "detector.onnx")
+def test_exported_it_finds_the_two_people(session: Session) -> None:
     boxes, scores = Detector(session)(np.asarray(_picture()))
     assert (scores > 0.6).all()
     # Read off the picture by eye: the woman at the right, the man up on the left.
     np.testing.assert_allclose(boxes, [[320, 227, 416, 397], [12, 17, 93, 192]], atol=20)
-
-
-def _exported(wrapped: DetectorForExport, path: Path) -> Session:
-    shapes = ({0: torch.export.Dim("batch")},)
-    program = torch.onnx.export(
-        wrapped,
-        (example(2),),
-        dynamo=True,
-        dynamic_shapes=shapes,
-        input_names=[INPUT_NAME],
-        output_names=list(OUTPUT_NAMES),
-        verbose=False,
-    )
-    assert program is not None
-    program.save(path)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda batch: tuple(session.run(None, {INPUT_NAME: batch}))
 
 
 def _picture() -> Any:
@@ -119,4 +118,4 @@ def _assert_close(found: dict[str, NDArray[np.float32]], expected: dict[str, NDA
     for name, reference in expected.items():
         assert found[name].shape == reference.shape
         error = np.abs(found[name] - reference).max() / np.abs(reference).max()
-        assert error < TOLERANCE, f"{name}: {error:.1e} of the largest value"
+        assert error < OF_LARGEST, f"{name}: {error:.1e} of the largest value"
