@@ -68,9 +68,8 @@ def draw(image: Image, result: Result, layers: Layers = ALL, hud: Sequence[str] 
     """
     canvas = image.copy()
     short_px = min(canvas.shape[:2])  # the shorter side: upright phone videos get the strokes of level ones
-    order = sorted(
-        range(len(result.people)), key=lambda i: -_extent_px(result.people[i])
-    )  # small ones on top
+    # The largest first, so that small people stay visible.
+    order = sorted(range(len(result.people)), key=lambda i: -_extent_px(result.people[i]))
     people = [result.people[i] for i in order]
     if layers.masks:
         for i in order:
@@ -119,10 +118,12 @@ class Rate:
         """Take in the spans of `result` and return the rate; None before the second result."""
         # Steps of earlier frames that are reported late (draw, encode) do not tell when this frame was done.
         starts_ns = [span.start_ns for span in result.spans if span.frame == result.index]
-        if starts_ns:
+        newest_ns = max(starts_ns, default=None)
+        # Two sinks that share a HUD show each result twice; only the first time counts.
+        if newest_ns is not None and (self._last_ns is None or newest_ns > self._last_ns):
             if self._last_ns is not None:
-                self._interval_ns.add(max(starts_ns) - self._last_ns)
-            self._last_ns = max(starts_ns)
+                self._interval_ns.add(newest_ns - self._last_ns)
+            self._last_ns = newest_ns
         return 1e9 / self._interval_ns.value if self._interval_ns.value > 0 else None
 
 
@@ -136,7 +137,7 @@ class _Smooth:
         self._count = 0
 
     def add(self, value: float) -> None:
-        share = 1.0 if self._count < 2 else max(self.SHARE, 1 / self._count)
+        share = max(self.SHARE, 1 / max(1, self._count))
         self.value += share * (value - self.value)
         self._count += 1
 

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 
@@ -21,7 +22,7 @@ class Soundtrack:
     """Moves the sound of `source` into `output` as far as the pictures have come: memory stays flat.
 
     Packets are copied where the file can hold their codec, else decoded and encoded as AAC. `start` is the
-    media time, s, that becomes 0; sound before it is left out, to a whole packet (about 20 ms).
+    source's own time, s, that becomes 0; sound before it is left out, to a whole packet (about 20 ms).
     """
 
     def __init__(
@@ -29,15 +30,15 @@ class Soundtrack:
     ) -> None:
         self._stream, self._output, self._start = stream, output, start
         self.copied = stream.codec.canonical_name in COPIED[output.format.name]
-        self._out = (
-            output.add_stream_from_template(stream)
-            if self.copied
-            else output.add_stream("aac", rate=stream.codec_context.sample_rate)
-        )
+        if self.copied:
+            self._out = output.add_stream_from_template(stream)
+            self._packets = self._copies(source)
+        else:
+            self._out = output.add_stream("aac", rate=stream.codec_context.sample_rate)
+            self._packets = self._encodes(source)
         if start > 0 and stream.time_base is not None:
             source.seek(int(start / stream.time_base), stream=stream)
-        self._packets = self._copies(source) if self.copied else self._encodes(source)
-        self._next: Packet[AudioStream] | None = next(self._packets, None)
+        self._next = next(self._packets, None)
 
     def until(self, time: Fraction) -> None:
         """Write what begins before `time`, s, in the output's own time."""
@@ -46,6 +47,9 @@ class Soundtrack:
             self._next = next(self._packets, None)
 
     def _copies(self, source: InputContainer) -> "Iterator[Packet[AudioStream]]":
+        # In transport streams each packet of AAC has a header of its own (ADTS), in files it is the stream's.
+        bare = self._stream.codec_context.extradata is not None or self._stream.codec.canonical_name != "aac"
+        headers = None if bare else BitStreamFilterContext("aac_adtstoasc", self._stream)
         for packet in source.demux(self._stream):
             if packet.pts is None or packet.dts is None:
                 continue  # the empty packet that ends the stream
@@ -53,8 +57,9 @@ class Soundtrack:
             packet.pts -= offset
             packet.dts -= offset
             if packet.pts >= 0:
-                packet.stream = self._out
-                yield packet
+                for ready in [packet] if headers is None else headers.filter(packet):
+                    ready.stream = self._out
+                    yield ready
 
     def _encodes(self, source: InputContainer) -> "Iterator[Packet[AudioStream]]":
         for frame in source.decode(self._stream):

@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from bodystream.errors import OutputFailed
 from bodystream.pipeline.sinks.audio import Soundtrack
+from bodystream.pipeline.source.decode import origin
 from bodystream.pipeline.types import Header, Image
 
 # Measured at crf 20 on 100 frames of 720p sports footage, 2 cores: ultrafast 3.4 ms of CPU and 29 kB a frame
@@ -30,7 +31,9 @@ KEYFRAME_S = 2  # a seek decodes this much at most, and a crash loses no more
 # .mp4 with one index, which editors ask for (FFmpeg 7.1 and later).
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+delay_moov+hybrid_fragmented"}
 FORMATS = {".mp4": ("mp4", FRAGMENTS), ".mkv": ("matroska", {})}
-MOST_TICKS = 10_000_000  # a second; an .mp4 counts the gap between two frames in 32 bits: 7 minutes of these
+# A second. An .mp4 counts the gap between two frames in 32 bits, 214 s of these; 11,289,600 are needed for
+# pictures on FFmpeg's 1/15360 s beside sound of 44.1 kHz that begins before them.
+MOST_TICKS = 20_000_000
 FINE_TICKS = 90_000  # a second, where the source has no common clock: MPEG's own
 HD_WIDTH, HD_HEIGHT = 1280, 576  # from here on players take BT.709 for granted, below BT.601
 
@@ -51,11 +54,13 @@ class Video:
         name, options = FORMATS[file.path.suffix.lower()]
         self._container: OutputContainer = av.open(file, "w", format=name, container_options=options)
         self._zero = pts if info.live else min(info.start, pts)
+        began = origin(source) if source is not None else Fraction(0)
         pictures = source.streams.video[0] if source is not None and source.streams.video else None
         ticks = _ticks_per_second(
             pictures.time_base.denominator if pictures is not None and pictures.time_base else FINE_TICKS,
             info.rate.numerator if info.rate else 1,
             self._zero.denominator,
+            began.denominator,
         )
         self._clock = Fraction(1, ticks)
         self._nominal = max(1, round((1 / info.rate if info.rate else Fraction(1, 30)) / self._clock))
@@ -67,9 +72,9 @@ class Video:
         self._sound: Soundtrack | None = None
         sound = source.streams.best("audio") if source is not None else None
         if source is not None and isinstance(sound, AudioStream):
-            self._sound = Soundtrack(source, sound, self._container, self._zero)
+            self._sound = Soundtrack(source, sound, self._container, began + self._zero)
             if not self._sound.copied:
-                codec = sound.codec_context.name
+                codec = sound.codec.canonical_name
                 tell(f"{file.path.name}: the sound, {codec}, is not at home in {name}; encoded as AAC")
 
     def _add_stream(self, rate: Fraction) -> VideoStream:

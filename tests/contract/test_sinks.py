@@ -224,7 +224,7 @@ def test_kill_9(path: Path, suffix: str) -> None:
         assert not path.exists()
         return
     found = READERS[suffix][1](path)
-    # A video may lack what the encoder still held and the fragment that was not finished: 2 s of frames and more.
+    # A video may lack what the encoder still held, and the fragment of 2 s that was not finished.
     assert 60 <= found <= 200 if suffix in VIDEOS else found == 200
 
 

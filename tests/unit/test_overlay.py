@@ -1,7 +1,6 @@
 """The overlay video: times, sound, colours and sizes as they come back from the file."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -28,10 +27,12 @@ def overlay(
 ) -> Path:
     sink = OverlaySink(path, untouched, tell=tell)
     sink.open(header)
-    for index, (image, pts) in enumerate(zip(images, times, strict=True)):
-        size = image.shape[1], image.shape[0]
-        sink.write(Frame(index, pts, 0, image, "fake"), recordings.result(index, pts=pts, size=size))
-    sink.close(None)
+    try:
+        for index, (image, pts) in enumerate(zip(images, times, strict=True)):
+            size = image.shape[1], image.shape[0]
+            sink.write(Frame(index, pts, 0, image, "fake"), recordings.result(index, pts=pts, size=size))
+    finally:
+        sink.close(None)
     return path
 
 
@@ -71,7 +72,9 @@ def test_times_of_a_variable_rate_are_exact(tmp_path: Path) -> None:
 
 def test_mkv_counts_in_milliseconds(tmp_path: Path) -> None:
     times = [index / recordings.NTSC for index in range(20)]
-    for found, wanted in zip(times_of(overlay(tmp_path / "a.mkv", no_path(), [GREY] * 20, times)), times, strict=True):
+    for found, wanted in zip(
+        times_of(overlay(tmp_path / "a.mkv", no_path(), [GREY] * 20, times)), times, strict=True
+    ):
         assert abs(found - wanted) <= Fraction(1, 2000)
 
 
@@ -100,7 +103,9 @@ def test_time_that_stands_still_or_runs_back(tmp_path: Path) -> None:
 def test_odd_sizes_are_padded_by_the_edge(tmp_path: Path, width: int, height: int) -> None:
     image = np.full((height, width, 3), 40, np.uint8)
     image[-1], image[:, -1] = 200, 200
-    (_, found), *_ = shown(overlay(tmp_path / "a.mp4", no_path(), [image] * 3, [Fraction(i, 25) for i in range(3)]))
+    (_, found), *_ = shown(
+        overlay(tmp_path / "a.mp4", no_path(), [image] * 3, [Fraction(i, 25) for i in range(3)])
+    )
     assert found.shape == (height + height % 2, width + width % 2, 3)
     assert abs(int(found[-1, -1, 0]) - 200) < 25
 
@@ -124,8 +129,7 @@ def test_colours_come_back_and_are_labelled(tmp_path: Path, size: tuple[int, int
     path = overlay(tmp_path / "a.mp4", no_path(), images, [Fraction(i, 25) for i in range(len(images))])
     with av.open(str(path)) as container:
         for frame, colour in zip(container.decode(video=0), COLOURS, strict=True):
-            assert int(frame.colorspace) == (1 if colorspace == 1 else frame.colorspace)
-            assert int(frame.colorspace) in ({1} if colorspace == 1 else {5, 6})
+            assert int(frame.colorspace) == colorspace
             assert int(frame.color_range) == 1
             middle = frame.to_ndarray(format="bgr24")[size[1] // 2, size[0] // 2].astype(int)
             assert abs(middle - colour).max() <= 6
@@ -160,7 +164,7 @@ def test_a_size_that_the_encoder_refuses(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-# --- sound ----------------------------------------------------------------------------------------------------------
+# Sound
 
 RATE = 48000
 
@@ -206,7 +210,7 @@ def tone_begins(path: Path) -> tuple[str, float, float]:
             if begin < 0 and len(loud):
                 begin = frame.time + loud[0] / frame.sample_rate
             end = frame.time + frame.samples / frame.sample_rate
-        return stream.codec_context.name, begin, end
+        return stream.codec.canonical_name, begin, end
 
 
 PACKET_S = 0.03  # an MP3 packet is 24 ms at 48 kHz, an AAC packet 21 ms
@@ -215,7 +219,14 @@ PACKET_S = 0.03  # an MP3 packet is 24 ms at 48 kHz, an AAC packet 21 ms
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize(
     ("name", "codec"),
-    [("a.mp4", "aac"), ("a.avi", "mp3"), ("a.ts", "aac"), ("a.mkv", "ac3"), ("a.avi", "pcm_s16le"), ("a.mkv", "flac")],
+    [
+        ("a.mp4", "aac"),
+        ("a.avi", "mp3"),
+        ("a.ts", "aac"),
+        ("a.mkv", "ac3"),
+        ("a.avi", "pcm_s16le"),
+        ("a.mkv", "flac"),
+    ],
 )
 def test_sound_is_kept_and_stays_in_step(tmp_path: Path, name: str, codec: str, suffix: str) -> None:
     encoder = {"mp3": "libmp3lame"}.get(codec, codec)
@@ -230,7 +241,9 @@ def test_sound_is_kept_and_stays_in_step(tmp_path: Path, name: str, codec: str, 
     assert len(told) == (0 if copied else 1)
     assert begin == pytest.approx(2, abs=PACKET_S * 2)
     assert end == pytest.approx(4, abs=0.1)
-    assert [float(time) for time in times_of(path)] == pytest.approx([float(time) for time in times], abs=6e-4)
+    assert [float(time) for time in times_of(path)] == pytest.approx(
+        [float(time) for time in times], abs=6e-4
+    )
 
 
 @pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
@@ -255,7 +268,7 @@ def test_a_source_without_sound(tmp_path: Path) -> None:
 
 def test_a_source_that_went_away(tmp_path: Path) -> None:
     sink = OverlaySink(tmp_path / "out.mp4", untouched, tell=print)
-    with pytest.raises(OutputFailed, match="gone.mp4"):
+    with pytest.raises(OutputFailed, match=r"gone\.mp4"):
         sink.open(recordings.header(path=tmp_path / "gone.mp4"))
     sink.close(recordings.end(failed="gone"))
     assert not list(tmp_path.iterdir())
@@ -296,9 +309,3 @@ def test_closed_properly_it_is_an_ordinary_file(tmp_path: Path) -> None:
         kinds.append(content[position + 4 : position + 8])
         position += int.from_bytes(content[position : position + 4])
     assert kinds == [b"ftyp", b"free", b"mdat", b"moov"]
-
-
-def test_nothing_is_drawn_for_a_header_that_was_replaced(tmp_path: Path) -> None:
-    # convert hands over a header whose path is the video that was found
-    header = replace(no_path(), extra={"version": "0"})
-    assert len(times_of(overlay(tmp_path / "a.mp4", header, [GREY], [Fraction(5)]))) == 1
