@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
-from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -45,10 +44,12 @@ class Tools:
 
 
 def video_stream(container: InputContainer, name: str) -> VideoStream:
-    """The container's main video stream. Raises SourceUnreadable where it has none; a cover picture is none."""
+    """The container's main video stream. Raises SourceUnreadable where it has none but a cover picture."""
     if container.format.name == "tty":  # FFmpeg draws any .txt as a film of letters
         raise SourceUnreadable(f"{name} is a text file. Give a video or a picture.")
-    videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    videos = [
+        stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic
+    ]
     if not videos:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise SourceUnreadable(f"{name} holds no video: found {kinds}. Give a file with a video stream.")
@@ -56,12 +57,14 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     stream = best if best in videos else videos[0]
     assert isinstance(stream, VideoStream)  # best("video") is one
     if stream.codec_context is None:
-        raise SourceUnreadable(f"{name}: this FFmpeg has no decoder for its video. Convert it to H.264 first.")
+        raise SourceUnreadable(
+            f"{name}: this FFmpeg has no decoder for its video. Convert it to H.264 first."
+        )
     return stream
 
 
 def origin(container: InputContainer) -> Fraction:
-    """The container's own time at which media time is 0: where the first of its audio and video streams begins.
+    """The container's own time where media time is 0: where the first of its sounds and pictures begins.
 
     Seconds. Media time of any packet, audio too, is `pts * time_base - origin`, so streams stay in step.
     """
@@ -76,7 +79,7 @@ def origin(container: InputContainer) -> Fraction:
 def nominal_rate(stream: VideoStream) -> Fraction | None:
     """Frames a second as the container states or FFmpeg guesses them; None where there is no telling."""
     guessed, average = stream.guessed_rate, stream.average_rate
-    # Of uneven times FFmpeg guesses the rate at which they would all be even: 120 for 20 uneven frames a second.
+    # Of uneven times FFmpeg guesses the rate at which they would all be even: 120 for 20 frames a second.
     uneven = guessed and average and guessed > average * 3 / 2
     rate = average if uneven else guessed or average
     return snap_rate(rate) if rate else None
@@ -87,9 +90,9 @@ def shots(
 ) -> Generator[Shot, None, None]:
     """Decode from the first picture at or after `start` (seconds of media time) to the end.
 
-    Packets before the last keyframe before `start` are read, counted and left undecoded: that is exact in every
-    container, also where nothing can seek, and about a hundred times as fast as decoding. So `index` counts
-    from the beginning of the file always. A picture that cannot be decoded leaves no gap in the indices.
+    Packets before the last keyframe before `start` are read, counted and left undecoded. No seek is as exact
+    in every container, and pipes have none; so `index` always counts from the beginning of the file.
+    A picture that cannot be decoded leaves no gap in the indices.
 
     Raises SourceUnreadable after MAX_FAILURES packets in a row without a picture, or at the end where
     there were only failures; av.FFmpegError where reading itself fails.
@@ -121,11 +124,15 @@ def shots(
                 yield Shot(index, time, arrivals.pop(picture.pts, arrived), reader.waited_ns, picture)
             index += 1
         if failures > MAX_FAILURES:
-            raise SourceUnreadable(f"{name}: {failures} packets in a row could not be decoded. Is the file damaged?")
+            raise SourceUnreadable(
+                f"{name}: {failures} packets in a row could not be decoded. Is the file damaged?"
+            )
         if pictures and len(arrivals) > MAX_FAILURES:
             arrivals.clear()  # packets that became no picture
     if index == 0 and tools.counts["decode errors"]:
-        raise SourceUnreadable(f"{name} is a {stream.codec_context.name} video, but no picture of it can be decoded.")
+        raise SourceUnreadable(
+            f"{name} is a {stream.codec_context.name} video, but no picture of it can be decoded."
+        )
 
 
 class _Reader:
@@ -140,11 +147,11 @@ class _Reader:
         self._zero = zero
 
     def from_keyframe(self, start: Fraction) -> "Iterator[Packet[VideoStream]]":
-        """All packets from the last keyframe at or before `start`; from the first one where they lack stamps."""
+        """All packets from the last keyframe at or before `start`; all there are where they lack stamps."""
         if start == 0:
             yield from self._packets
             return
-        held: "list[Packet[VideoStream]]" = []
+        held: list[Packet[VideoStream]] = []
         for packet in self._packets:
             time = self._time(packet)
             if not held and self.before == 0:
@@ -196,8 +203,9 @@ def image_of(picture: VideoFrame) -> Image:
     do); the display matrix is applied, turns by right angles and mirrorings alike.
     """
     image = np.asarray(picture.to_ndarray(format="bgr24"), np.uint8)
-    matrix = picture.side_data.get(SideData.DISPLAYMATRIX)
-    return image if matrix is None else turn(image, np.frombuffer(bytes(matrix), np.int32))
+    if "DISPLAYMATRIX" not in picture.side_data:
+        return image
+    return turn(image, np.frombuffer(bytes(picture.side_data["DISPLAYMATRIX"]), np.int32))
 
 
 def turn(image: Image, matrix: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Image:

@@ -25,7 +25,7 @@ from bodystream.pipeline.types import Frame, SourceInfo, Span
 def open_file(path: Path, want: Pick, clock: Callable[[], int]) -> Feed:
     """Open a video file. Raises SourceNotFound, SourceUnreadable, UsageError (--start behind its end)."""
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), "r")
     except FileNotFoundError as error:
         raise SourceNotFound(f"{path} does not exist. Check the path.") from error
     except (av.error.FFmpegError, OSError) as error:
@@ -37,7 +37,7 @@ def open_pipe(stream: BinaryIO, want: Pick, clock: Callable[[], int]) -> Feed:
     """Read a video from a binary stream that cannot seek. Raises SourceUnreadable."""
     closed = Event()
     try:
-        container = av.open(_Pipe(stream, closed))
+        container = av.open(_Pipe(stream, closed), "r")
     except (av.error.FFmpegError, OSError) as error:
         raise SourceUnreadable(
             f"stdin holds no video that FFmpeg demuxes from a pipe: {reason(error)}. "
@@ -101,7 +101,9 @@ def _refuse_late_start(container: InputContainer, name: str, want: Pick) -> None
     if want.start and container.duration is not None:
         lasts = Fraction(container.duration, 1_000_000)  # AV_TIME_BASE, microseconds
         if want.start >= lasts:
-            raise UsageError(f"--start {float(want.start):g} is behind the end of {name}, {float(lasts):.2f} s long.")
+            raise UsageError(
+                f"--start {float(want.start):g} is behind the end of {name}, {float(lasts):.2f} s long."
+            )
 
 
 def _size(stream: VideoStream, first: Shot | None) -> tuple[int, int]:
@@ -115,7 +117,10 @@ def _notes(stream: VideoStream) -> tuple[str, ...]:
     aspect = stream.sample_aspect_ratio
     if aspect in (None, 0, 1):
         return ()
-    return (f"its pixels are not square ({aspect.numerator}:{aspect.denominator}); coordinates count pixels as stored",)
+    ratio = f"{aspect.numerator}:{aspect.denominator}"
+    return (
+        f"its pixels are not square ({ratio}); people look squeezed, and coordinates count stored pixels",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,9 @@ class _Reading:
                     yield Frame(shot.index, shot.pts, shot.captured_ns, image, self.name, spans=(span,))
                     began = self.tools.clock()
             except av.error.FFmpegError as error:
-                raise SourceUnreadable(f"reading {self.name} failed in the middle: {reason(error)}.") from error
+                raise SourceUnreadable(
+                    f"reading {self.name} failed in the middle: {reason(error)}."
+                ) from error
 
     def _shots(self) -> Iterator[Shot]:
         if self.first is None:
