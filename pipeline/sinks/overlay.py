@@ -88,7 +88,7 @@ class OverlaySink:
                 raise file.error
         if video is None:
             self._path.unlink(missing_ok=True)
-            if end is None or end.failed is None:
+            if end is not None and end.failed is None:
                 raise OutputFailed(
                     f"{self._path} was not written: no frame came; check the source, --start and --end"
                 )

@@ -17,7 +17,7 @@ import pytest
 from bodystream import results
 from bodystream.errors import OutputExists, OutputFailed, UnknownSuffix, UsageError
 from bodystream.pipeline.sinks import WRITERS, open_sinks
-from bodystream.pipeline.types import Frame, Result, Sink
+from bodystream.pipeline.types import End, Frame, Result, Sink
 from tests import recordings
 
 
@@ -122,10 +122,11 @@ def test_no_frame_at_all(path: Path, suffix: str) -> None:
         check(path, suffix, [])
 
 
-def test_a_run_that_failed_before_the_first_frame(path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("end", [None, recordings.end(failed="detect: no memory")])
+def test_a_run_that_failed_before_the_first_frame(path: Path, suffix: str, end: End | None) -> None:
     sink = make(path)
     sink.open(header())
-    sink.close(recordings.end(failed="detect: no memory"))
+    sink.close(end)
     assert path.exists() != (suffix in VIDEOS)
 
 
