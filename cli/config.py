@@ -56,7 +56,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: the nearest known one, and all of them."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1)
-    guess = f"; did you mean {near[0]!r}?" if near else ";"
+    guess = f"; did you mean {near[0]!r}?" if near else "."
     return f"{guess} Known: {', '.join(known)}"
 
 

@@ -18,8 +18,10 @@ from bodystream.errors import BodystreamError, OutputFailed, UsageError
 # where it has sub-commands. A module is imported when its command is asked for, and must be cheap to
 # import: numpy, cv2, av, onnxruntime and torch come in inside its functions.
 COMMANDS = {
+    "run": "run",
     "models": "app",
     "doctor": "doctor",
+    "eval": "app",
     "version": "version",
 }
 

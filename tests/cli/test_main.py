@@ -148,6 +148,7 @@ def test_ctrl_c_while_a_command_is_loading_is_130(monkeypatch, capsys):
     ("args", "words"),
     [
         (["verison"], ["no command 'verison'", "did you mean 'version'"]),
+        (["zzz"], ["no command 'zzz'. Known: "]),
         (["version", "--jason"], ["--jason", "See 'bodystream version -h'"]),
         (["--nonsense"], ["--nonsense", "See 'bodystream -h'"]),
         (["version", "extra"], ["extra"]),
