@@ -38,7 +38,7 @@ def run(
     segment: o.SegmentNet = "full",
     detect_every: o.DetectEvery = 10,
     max_people: o.MaxPeople = 20,
-    min_score: o.MinScore = 0.3,
+    min_score: o.MinScore = 0.2,
     smooth: o.Smooth = "mediapipe",
     flip_repair: o.Flips = True,
     device: o.Device = "auto",
@@ -94,7 +94,7 @@ def run(
         inputs = [opened.info.path] if opened.info.path else []
         sinks = open_sinks(outputs, tell=console.print, overwrite=overwrite, inputs=inputs, hud=Hud())
         stages = open_stages(
-            *prepared([detect, f"blazepose-{segment}"], offline=offline, console=console),
+            *prepared([detect, f"blazepose-{segment}"], offline=offline),
             Choices(detect_every, max_people, min_score, smooth, flip_repair),
             Placement(device, threads, spin),
         )
