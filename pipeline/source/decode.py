@@ -1,15 +1,17 @@
 """From an open container to upright BGR pictures with exact times: what files and streams share."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from threading import Event
+from typing import cast
 
 import av
 import cv2
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -47,11 +49,15 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     """The container's main video stream. Raises SourceUnreadable where it has none but a cover picture."""
     if container.format.name == "tty":  # FFmpeg draws any .txt as a film of letters
         raise SourceUnreadable(f"{name} is a text file. Give a video or a picture.")
+    if not container.streams:
+        raise SourceUnreadable(
+            f"{name} holds nothing that FFmpeg finds. Was it cut off? Copy it again in full."
+        )
     videos = [
         stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic
     ]
     if not videos:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
         raise SourceUnreadable(f"{name} holds no video: found {kinds}. Give a file with a video stream.")
     best = container.streams.best("video")
     stream = best if best in videos else videos[0]
@@ -203,9 +209,9 @@ def image_of(picture: VideoFrame) -> Image:
     do); the display matrix is applied, turns by right angles and mirrorings alike.
     """
     image = np.asarray(picture.to_ndarray(format="bgr24"), np.uint8)
-    if "DISPLAYMATRIX" not in picture.side_data:
-        return image
-    return turn(image, np.frombuffer(bytes(picture.side_data["DISPLAYMATRIX"]), np.int32))
+    # PyAV's stubs know of motion vectors only.
+    matrix = cast("Mapping[str, SideData]", picture.side_data).get("DISPLAYMATRIX")
+    return image if matrix is None else turn(image, np.frombuffer(bytes(matrix), np.int32))
 
 
 def turn(image: Image, matrix: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Image:
