@@ -93,8 +93,10 @@ def run(
     try:
         inputs = [opened.info.path] if opened.info.path else []
         sinks = open_sinks(outputs, tell=console.print, overwrite=overwrite, inputs=inputs, hud=Hud())
+        detector, pose = prepared([detect, f"blazepose-{segment}"], offline=offline)
         stages = open_stages(
-            *prepared([detect, f"blazepose-{segment}"], offline=offline),
+            detector,
+            pose,
             Choices(detect_every, max_people, min_score, smooth, flip_repair),
             Placement(device, threads, spin),
         )

@@ -63,7 +63,9 @@ class Detect:
         new = [Person(boxes[i], float(scores[i])) for i in free if scores[i] >= STRONG]
         return [*kept, *new, *self._proposed([*kept, *new], boxes, scores, free)][: self._max_people]
 
-    def _proposed(self, people: Sequence[Person], boxes: Floats, scores: Floats, free: Sequence[int]) -> list[Person]:
+    def _proposed(
+        self, people: Sequence[Person], boxes: Floats, scores: Floats, free: Sequence[int]
+    ) -> list[Person]:
         """Return at most one weak detection, the best that is not a part of somebody."""
         if self._frames_since_proposal < self._every:
             return []
@@ -99,7 +101,9 @@ def _has_left(crop: Crop, box: Floats) -> bool:
     """
     side = float(max(box[2] - box[0], box[3] - box[1], 1.0))
     offset = float(np.hypot(crop.x - (box[0] + box[2]) / 2, crop.y - (box[1] + box[3]) / 2))
-    return offset > CROP_OFFSET * crop.size or side > CROP_RATIO * crop.size or crop.size > 2 * CROP_RATIO * side
+    return (
+        offset > CROP_OFFSET * crop.size or side > CROP_RATIO * crop.size or crop.size > 2 * CROP_RATIO * side
+    )
 
 
 def _boxes(people: Sequence[Person]) -> Floats:

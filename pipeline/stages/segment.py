@@ -43,7 +43,9 @@ class Segment:
         people = self._with_crops(frame.image, people)
         if not people:
             return ()
-        poses = self._net(frame.image, [person.next_crop for person in people if person.next_crop is not None])
+        poses = self._net(
+            frame.image, [person.next_crop for person in people if person.next_crop is not None]
+        )
         return [
             _with_pose(person, pose, frame.image)
             for person, pose in zip(people, poses, strict=True)
@@ -85,9 +87,8 @@ def mask_bounds(pose: Pose, size: tuple[int, int]) -> Floats:
     """Bounding box (4,), px, of a pose's mask within an image of `size`; of its landmarks where the mask is empty."""
     inside = (pose.mask > HALF).astype(np.uint8)
     outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    points = pose.landmarks[:, :2]
     if outlines:
         outline = np.concatenate(outlines)[:, 0] + 0.5  # (P, 2), centres of pixels
-        points = outline @ pose.to_image[:, :2].T + pose.to_image[:, 2]
-    else:
-        points = pose.landmarks[:, :2]
+        points = (outline @ pose.to_image[:, :2].T + pose.to_image[:, 2]).astype(np.float32)
     return np.clip(np.concatenate([points.min(0), points.max(0)]), 0, [*size, *size]).astype(np.float32)
