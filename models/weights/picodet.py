@@ -28,7 +28,7 @@ def load_picodet(model_path: Path, params_path: Path) -> PicoDet:
         tensors = _assign(net, model)
     except (ValueError, KeyError) as error:
         raise WeightsCorrupt(
-            f"{model_path}: expected PicoDet-S 416 with 80 classes, found another net: {error}. Fetch it anew."
+            f"{model_path}: expected PicoDet-S 416 with 80 classes, found another: {error}. Fetch it anew."
         ) from error
     net.load_state_dict(tensors)
     return net.eval()
