@@ -66,8 +66,8 @@ def read_container(
     tools = Tools(clock, counts, closed or Event())
     try:
         stream = video_stream(container, name)
-        # Frame threads: throughput counts here. Where the very last packets are damaged, PyAV loses what these
-        # threads still hold, a picture each.
+        # Frame threads: throughput counts here. Where the very last packets are damaged, PyAV loses what
+        # these threads still hold, a picture each.
         stream.thread_type = "AUTO"
         counts["frames missing"] = missing = _missing(container, stream)
         _refuse_late_start(container, name, want)
@@ -113,7 +113,7 @@ def _refuse_late_start(container: InputContainer, name: str, want: Pick) -> None
 def _size(stream: VideoStream, first: Shot | None) -> tuple[int, int]:
     if first is None:
         return stream.codec_context.width, stream.codec_context.height
-    height, width = image_of(first.picture).shape[:2]
+    height, width = image_of(first).shape[:2]
     return width, height
 
 
@@ -151,7 +151,7 @@ class _Reading:
             began = self.tools.clock()
             try:
                 for shot in pick(self._shots(), self.want):
-                    image = image_of(shot.picture)
+                    image = image_of(shot)
                     span = Span("decode", shot.index, began, 0, self.tools.clock() - began)
                     yield Frame(shot.index, shot.pts, shot.captured_ns, image, self.name, spans=(span,))
                     began = self.tools.clock()

@@ -1,5 +1,6 @@
 """Video files: times, turns, colours, damage."""
 
+import gc
 import io
 import os
 import threading
@@ -16,7 +17,7 @@ import pytest
 
 from bodystream.errors import BodystreamError, SourceNotFound, SourceUnreadable, UsageError
 from bodystream.pipeline.source import open_source
-from bodystream.pipeline.source.decode import image_of, origin
+from bodystream.pipeline.source.decode import Shot, image_of, origin
 from bodystream.pipeline.source.file import _Pipe
 from bodystream.pipeline.types import Frame, SourceInfo
 from tests.footage import cut_off, index_of, make_video, numbered
@@ -157,10 +158,25 @@ def test_colours_follow_matrix_and_range(matrix: int, red: float, blue: float, f
     y, u, v = (120 / 255, -38 / 255, 52 / 255) if full else (104 / 219, -38 / 224, 52 / 224)
     r, b = y + 2 * (1 - red) * v, y + 2 * (1 - blue) * u
     g = (y - red * r - blue * b) / (1 - red - blue)
-    assert image_of(picture)[8, 8] == pytest.approx(255 * np.array([b, g, r]), abs=2)
+    assert image_of(Shot(0, Fraction(0), 0, 0, picture, None))[8, 8] == pytest.approx(
+        255 * np.array([b, g, r]), abs=2
+    )
 
 
-# --- clocks
+# --- memory and clocks
+
+
+def test_a_picture_is_freed_with_its_frame(tmp_path: Path) -> None:
+    source = open_source(str(make_video(tmp_path / "clip.mp4", frames=60, rotation=90)))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in source:
+            pass
+        kept = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert kept < 5  # a cycle round each would keep all sixty until the collector comes
 
 
 def test_decode_spans_cover_the_time_from_asking_to_giving(tmp_path: Path) -> None:
