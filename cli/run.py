@@ -177,4 +177,6 @@ def _report(end: "End", header: "Header", console: Console, *, json: bool) -> No
 
         typer.echo(orjson.dumps(summary_json(end, header), option=orjson.OPT_INDENT_2).decode())
     else:
-        console.print(summary_table(end, header))
+        # A log file has no width: wide enough that no column is cut.
+        wide = console if console.is_terminal else Console(stderr=True, quiet=console.quiet, width=160)
+        wide.print(summary_table(end, header))

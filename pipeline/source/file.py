@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from threading import Event
 from typing import BinaryIO
@@ -163,9 +164,15 @@ class _Reading:
     def _shots(self) -> Iterator[Shot]:
         if self.first is None:
             return
-        # It was decoded when the source was opened; its latency begins when it is asked for.
-        yield replace(self.first, captured_ns=self.tools.clock())
-        yield from self.rest
+        # The decoder's threads took in the first packets when the source was opened; the latency of their
+        # pictures begins when they are asked for.
+        asked_ns = self.tools.clock()
+
+        def from_now_on(shot: Shot) -> Shot:
+            return shot if shot.captured_ns >= asked_ns else replace(shot, captured_ns=asked_ns)
+
+        # map keeps no picture alive while the next one is awaited, as a loop's variable would.
+        yield from map(from_now_on, chain([self.first], self.rest))
 
 
 class _Pipe:
