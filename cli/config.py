@@ -56,7 +56,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown word: the nearest known one, and all of them."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1)
-    guess = f"; did you mean {near[0]!r}?" if near else ";"
+    guess = f"; did you mean {near[0]!r}?" if near else "."
     return f"{guess} Known: {', '.join(known)}"
 
 
@@ -82,17 +82,22 @@ def _toml(file: Path) -> dict[str, Any]:
 def _checked(file: Path, key: str, value: Any, option: Any, context: typer.Context) -> Any:
     """The value as it stands, once the option itself has accepted it."""
     wanted = "true or false" if option.is_flag else "a list" if option.multiple else "a single value"
-    found = (
-        "true or false"
-        if isinstance(value, bool)
-        else "a list"
-        if isinstance(value, list)
-        else "a single value"
-    )
-    if isinstance(value, dict) or wanted != found:
-        raise UsageError(f"{file}: {key} = {value!r}: expected {wanted}")
+    if wanted != _kind(value):
+        raise UsageError(f"{file}: {key} = {value!r}: expected {wanted}, found {_kind(value)}")
     try:
         option.process_value(context, value)
     except typer.TyperException as error:
         raise UsageError(f"{file}: {key} = {value!r}: {error.format_message()}") from error
     return value
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case bool():
+            return "true or false"
+        case list():
+            return "a list"
+        case dict():
+            return "a table"
+        case _:
+            return "a single value"

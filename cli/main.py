@@ -1,4 +1,4 @@
-"""The `bodystream` command: finds the sub-command, and turns what it raises into one line and an exit code."""
+"""The `bodystream` command: finds the sub-command; turns what it raises into one line and an exit code."""
 
 import importlib
 import os
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from bodystream.cli.config import did_you_mean
 from bodystream.cli.exits import EXIT_CODES_HELP, ExitCode, exit_code_of
@@ -18,6 +18,12 @@ from bodystream.errors import BodystreamError, OutputFailed, UsageError
 # where it has sub-commands. A module is imported when its command is asked for, and must be cheap to
 # import: numpy, cv2, av, onnxruntime and torch come in inside its functions.
 COMMANDS = {
+    "run": "run",
+    "convert": "convert",
+    "export": "export",
+    "models": "app",
+    "doctor": "doctor",
+    "eval": "app",
     "version": "version",
 }
 
@@ -53,11 +59,13 @@ def command() -> TyperGroup:
     )
 
     @app.callback()
-    def root(
+    def root(  # `run` has taken --debug out by now: it stands here for the help and for completion
         debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     ) -> None: ...
 
-    return typer.main.get_group(app)
+    whole = typer.main.get_command(app)  # with the options that install shell completion
+    assert isinstance(whole, TyperGroup)
+    return whole
 
 
 class _Commands(TyperGroup):
@@ -66,7 +74,7 @@ class _Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | TyperGroup | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name in COMMANDS:
             return _load(cmd_name)
         if ctx.resilient_parsing:  # the shell asks for completions: not the moment to complain
@@ -74,15 +82,15 @@ class _Commands(TyperGroup):
         raise UsageError(f"no command {cmd_name!r}{did_you_mean(cmd_name, COMMANDS)}")
 
 
-def _load(name: str) -> TyperCommand | TyperGroup:
+def _load(name: str) -> Any:
     found = getattr(importlib.import_module(f"bodystream.cli.{name}"), COMMANDS[name])
+    loaded: Any
     if isinstance(found, typer.Typer):
-        app = found
+        loaded = typer.main.get_group(found)
     else:
-        app = typer.Typer(add_completion=False)
-        app.command(name)(found)
-    loaded = typer.main.get_command(app)
-    assert isinstance(loaded, TyperCommand | TyperGroup)
+        alone = typer.Typer(add_completion=False)
+        alone.command()(found)
+        loaded = typer.main.get_command(alone)
     loaded.name = name
     return loaded
 
@@ -97,7 +105,9 @@ def _tell(error: BaseException) -> ExitCode:
         case BodystreamError():
             line, code = f"error: {error}", exit_code_of(error)
         case typer.TyperException():
-            line, code = f"error: {error.format_message()}{_where_to_look(error)}", ExitCode.USAGE
+            if not (what := error.format_message()):  # a group without a sub-command has shown its help
+                return ExitCode.USAGE
+            line, code = f"error: {what}{_where_to_look(error)}", ExitCode.USAGE
         case _:
             line = f"internal error: {type(error).__name__}: {error}; run again with --debug and report it"
             code = ExitCode.ERROR

@@ -187,12 +187,12 @@ BROKEN_ARCHIVE = (
 def _member(archive: IO[bytes], path: str) -> Iterator[IO[bytes]]:
     archive.seek(0)
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as package, package.open(path) as file:
+        with zipfile.ZipFile(archive) as wheel, wheel.open(path) as file:
             yield file
         return
     archive.seek(0)
-    with tarfile.open(fileobj=archive) as package:
-        if (member := package.extractfile(path)) is None:
+    with tarfile.open(fileobj=archive, mode="r:gz") as sdist:
+        if (member := sdist.extractfile(path)) is None:
             raise KeyError(f"{path} is no file")
         yield member
 

@@ -68,9 +68,8 @@ def draw(image: Image, result: Result, layers: Layers = ALL, hud: Sequence[str] 
     """
     canvas = image.copy()
     short_px = min(canvas.shape[:2])  # the shorter side: upright phone videos get the strokes of level ones
-    order = sorted(
-        range(len(result.people)), key=lambda i: -_extent_px(result.people[i])
-    )  # small ones on top
+    # The largest first, so that small people stay visible.
+    order = sorted(range(len(result.people)), key=lambda i: -_extent_px(result.people[i]))
     people = [result.people[i] for i in order]
     if layers.masks:
         for i in order:
@@ -93,29 +92,39 @@ def draw(image: Image, result: Result, layers: Layers = ALL, hud: Sequence[str] 
 
 
 class Hud:
-    """Turns results into lines for `draw`: frames a second, then a line a step, smoothed.
-
-    The rate is that of wall time: from the start of a result's last own step to that of the next result's.
-    """
+    """Turns results into lines for `draw`: frames a second, then a line a step, smoothed."""
 
     def __init__(self) -> None:
+        self._rate = Rate()
         self._steps_ms: dict[str, _Smooth] = {}
-        self._interval_ms = _Smooth()
-        self._last_ns: int | None = None
 
     def __call__(self, result: Result) -> tuple[str, ...]:
         r"""Take in the spans of `result` and return lines such as "fps\t28.4" and "detect\t11.8 ms"."""
         for span in result.spans:
             self._steps_ms.setdefault(span.stage, _Smooth()).add(span.host_ns / 1e6)
+        fps = self._rate(result)
+        rate = () if fps is None else (f"fps\t{fps:.1f}",)
+        return rate + tuple(f"{step}\t{time.value:.1f} ms" for step, time in self._steps_ms.items())
+
+
+class Rate:
+    """Results a second of wall time, smoothed; taken between the starts of the last steps of two results."""
+
+    def __init__(self) -> None:
+        self._interval_ns = _Smooth()
+        self._last_ns: int | None = None
+
+    def __call__(self, result: Result) -> float | None:
+        """Take in the spans of `result` and return the rate; None before the second result."""
         # Steps of earlier frames that are reported late (draw, encode) do not tell when this frame was done.
         starts_ns = [span.start_ns for span in result.spans if span.frame == result.index]
-        if starts_ns:
+        newest_ns = max(starts_ns, default=None)
+        # Two sinks that share a HUD show each result twice; only the first time counts.
+        if newest_ns is not None and (self._last_ns is None or newest_ns > self._last_ns):
             if self._last_ns is not None:
-                self._interval_ms.add((max(starts_ns) - self._last_ns) / 1e6)
-            self._last_ns = max(starts_ns)
-        interval_ms = self._interval_ms.value
-        rate = (f"fps\t{1e3 / interval_ms:.1f}",) if interval_ms > 0 else ()
-        return rate + tuple(f"{step}\t{time.value:.1f} ms" for step, time in self._steps_ms.items())
+                self._interval_ns.add(newest_ns - self._last_ns)
+            self._last_ns = newest_ns
+        return 1e9 / self._interval_ns.value if self._interval_ns.value > 0 else None
 
 
 class _Smooth:
@@ -128,7 +137,7 @@ class _Smooth:
         self._count = 0
 
     def add(self, value: float) -> None:
-        share = 1.0 if self._count < 2 else max(self.SHARE, 1 / self._count)
+        share = max(self.SHARE, 1 / max(1, self._count))
         self.value += share * (value - self.value)
         self._count += 1
 

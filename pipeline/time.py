@@ -53,11 +53,6 @@ class Timeline:
         self._tick = tick
         self._last: Fraction | None = None
         self._shift = Fraction(0)
-        self._resume: Fraction | None = None
-
-    def resume(self, at: Fraction) -> None:
-        """Give the next picture the time `at`, whatever its stamp says: the sender has begun anew."""
-        self._resume = at
 
     def place(self, stamp: Fraction | None) -> Fraction:
         """Media time of the next picture, in seconds."""
@@ -66,11 +61,6 @@ class Timeline:
         return time
 
     def _time(self, stamp: Fraction | None) -> Fraction:
-        if self._resume is not None:
-            time = self._resume if self._last is None else max(self._resume, self._last + self._period)
-            self._shift = time - (stamp or 0)
-            self._resume = None
-            return time
         if self._last is None:
             return stamp or Fraction(0)
         if stamp is None:

@@ -1,7 +1,7 @@
 """Tiny videos and pictures made by the tests: every frame carries its index in its pixels.
 
-The index is written as a row of sixteen black or white blocks across the picture, most significant bit first, so
-that it survives any lossy codec; `index_of` reads it back from an upright image of any size from 32 × 8 on.
+The index is written as a row of sixteen black or white blocks across the picture, most significant bit first,
+so that it survives any lossy codec; `index_of` reads it back from an upright image from 32 × 8 px on.
 """
 
 import struct
@@ -23,7 +23,7 @@ Image = NDArray[np.uint8]
 
 
 def numbered(index: int, size: tuple[int, int] = (64, 48)) -> Image:
-    """A picture of `size` (width, height) px that shows `index`; its lower half is red on the left, blue on the right."""
+    """A picture of `size` (width, height) that shows `index`, over red on the left and blue on the right."""
     width, height = size
     image = np.full((height, width, 3), DARK, np.uint8)
     image[height // 2 :, : width // 2] = (DARK, DARK, LIGHT)
@@ -60,9 +60,9 @@ def make_video(
 ) -> Path:
     """Write a video of `numbered` pictures and give its path back.
 
-    Constant `rate`, or variable by `pts` in units of `time_base` (default 1 ms). `rotation` (0, 90, 180 or 270 degrees
-    clockwise) and `mirrored` set the display matrix of an mp4 and store the pictures turned the other way, so that
-    a player shows them upright. `audio` adds a 440 Hz tone of the video's length.
+    Constant `rate`, or variable by `pts` in units of `time_base` (default 1 ms). `rotation` (0, 90, 180 or
+    270 degrees clockwise) and `mirrored` set the display matrix of an mp4 and store the pictures turned the
+    other way, so that a player shows them upright. `audio` adds a 440 Hz tone of the video's length.
     """
     ticks = list(pts) if pts is not None else list(range(frames))
     base = time_base or (Fraction(1, 1000) if pts is not None else 1 / Fraction(rate))
@@ -74,7 +74,9 @@ def make_video(
         stream.pix_fmt = pix_fmt
         stream.codec_context.time_base = base
         for index, tick in enumerate(ticks):
-            picture = av.VideoFrame.from_ndarray(_stored(numbered(index, size), rotation, mirrored), format="bgr24")
+            picture = av.VideoFrame.from_ndarray(
+                _stored(numbered(index, size), rotation, mirrored), format="bgr24"
+            )
             picture.pts, picture.time_base = tick, base
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
@@ -116,7 +118,9 @@ def _set_display_matrix(path: Path, rotation: int, mirrored: bool) -> None:
     at = data.find(b"tkhd")
     assert at > 0, f"{path} has no track header"
     while at > 0:
-        matrix = at + 4 + 4 + (32 if data[at + 4] else 20) + 16  # type, version and flags, times and ids, layer to volume
+        matrix = (
+            at + 4 + 4 + (32 if data[at + 4] else 20) + 16
+        )  # type, version and flags, times and ids, layer to volume
         struct.pack_into(">9i", data, matrix, a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
         at = data.find(b"tkhd", at + 4)
     path.write_bytes(bytes(data))

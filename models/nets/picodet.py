@@ -23,7 +23,8 @@ class PicoDet(nn.Module):
     """Image to class scores and box distributions at every cell of four levels, before NMS.
 
     `centres` (P, 2) holds each cell's centre (x, y), in cells of its own level; `strides` (P, 1) the px of
-    such a cell; `distances` (8,) the distance that each bin stands for, in cells. P = 52² + 26² + 13² + 7² = 3598.
+    such a cell; `distances` (8,) the distance that each bin stands for, in cells.
+    P = 52² + 26² + 13² + 7² = 3598.
     """
 
     centres: Tensor
@@ -57,7 +58,8 @@ class PicoDet(nn.Module):
 
     def boxes(self, logits: Tensor) -> Tensor:
         """Boxes (N, P, 4), x0 y0 x1 y1 in px of the input, from the logits of their distributions."""
-        sides = F.softmax(logits, dim=3) @ self.distances  # (N, P, 4), the mean distance in cells
+        # Not `@`: a matrix product with one column takes onnxruntime 1.31 0.9 ms here, this 0.1 ms.
+        sides = (F.softmax(logits, dim=3) * self.distances).sum(dim=3)  # (N, P, 4), mean distance in cells
         left_top = self.centres - sides[..., :2]  # (N, P, 2)
         right_bottom = self.centres + sides[..., 2:]  # (N, P, 2)
         return torch.cat((left_top, right_bottom), dim=2) * self.strides  # (N, P, 4)

@@ -18,7 +18,7 @@ def load_picodet(model_path: Path, params_path: Path) -> PicoDet:
 
     Paddle numbers convolutions in the order in which they are made, and so does `PicoDet`: the i-th
     convolution here is the i-th there. The program tells which norm or bias follows each one. Every tensor
-    is used exactly once, and every setting of the program's convolutions and norms must be that of the module.
+    is used exactly once; strides, paddings, groups and epsilons must be those of the module.
 
     Raises WeightsCorrupt where the files are damaged or hold another network.
     """
@@ -28,7 +28,7 @@ def load_picodet(model_path: Path, params_path: Path) -> PicoDet:
         tensors = _assign(net, model)
     except (ValueError, KeyError) as error:
         raise WeightsCorrupt(
-            f"{model_path}: not PicoDet-S 416 with 80 classes: {error}. Fetch it anew."
+            f"{model_path}: expected PicoDet-S 416 with 80 classes, found another: {error}. Fetch it anew."
         ) from error
     net.load_state_dict(tensors)
     return net.eval()

@@ -135,11 +135,9 @@ def _press(view: _View, key: str) -> _View:
 
 
 def _picture(frame: Frame, result: Result, view: _View, hud: Sequence[str]) -> Image:
-    lines = (
-        *(hud if view.layers.hud else ()),
-        *(HELP if view.help else ()),
-        *(("paused",) if view.holds else ()),
-    )
+    lines = [*(hud if view.layers.hud else ()), *(("", *HELP) if view.help else ())]
+    if view.holds:
+        lines += ["", "paused"]
     return draw(frame.image, result, replace(view.layers, hud=True), lines)
 
 

@@ -11,8 +11,8 @@ class Feed:
     """A Source made of its facts and a generator of frames.
 
     It is read once: a second iteration raises RuntimeError, because a camera cannot go back and a file
-    is cheap to open again. After `close` it gives no more frames. What it holds open is released exactly once: by
-    the reading thread when its iteration ends, is abandoned or fails, or by `close` where none has begun.
+    is cheap to open again. After `close` it gives no more frames. What it holds open is released once: by the
+    reading thread when its iteration ends, is abandoned or fails, or by `close` where none has begun.
 
     `frames` must look at `closed` wherever it may work or wait for long without giving a frame.
     """

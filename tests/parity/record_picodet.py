@@ -26,7 +26,7 @@ LOGITS = ("conv2d_138.tmp_1", "conv2d_146.tmp_1", "conv2d_154.tmp_1", "conv2d_16
 
 
 def net_input(image_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The net's input (1, 3, 416, 416) of a uint8 (416, 416, 3) BGR picture, as the model's `infer_cfg.yml` says."""
+    """The net's input (1, 3, 416, 416) of a uint8 (416, 416, 3) BGR picture, as in its `infer_cfg.yml`."""
     rgb = image_bgr[:, :, ::-1].astype(np.float32) / 255
     normalised = (rgb - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
     return np.ascontiguousarray(normalised.transpose(2, 0, 1)[None])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bodystream.models.keypoints import KEYPOINTS
-from bodystream.pipeline.draw import ALL, LEFT, MIDDLE, PALETTE, RIGHT, Hud, Layers, colour_of, draw
+from bodystream.pipeline.draw import ALL, LEFT, MIDDLE, PALETTE, RIGHT, Hud, Layers, Rate, colour_of, draw
 from bodystream.pipeline.types import Floats, Image, Person, Result, Silhouette, Span
 
 NOTHING = Layers(masks=False, skeleton=False, boxes=False, ids=False, hud=False)
@@ -356,9 +356,15 @@ def test_hud_smooths_and_follows() -> None:
 def test_hud_takes_late_spans_of_earlier_frames_for_times_but_not_for_the_rate() -> None:
     hud = Hud()
     for i in range(10):
-        late = (Span("encode", i - 3, int((40 * i - 100 - 7 * i % 5) * 1e6), 0, int(6e6)),)
+        late = (Span("encode", i - 3, int((40 * i + 7 * (i % 3)) * 1e6), 0, int(6e6)),)
         lines = hud(timed(i, 40 * i, late, detect=10))
     assert lines == ("fps\t25.0", "detect\t10.0 ms", "encode\t6.0 ms")
+
+
+def test_a_result_that_is_shown_twice_counts_once_for_the_rate() -> None:
+    rate = Rate()
+    seen = [rate(timed(i // 2, 40 * (i // 2), detect=10)) for i in range(12)]
+    assert seen[:2] == [None, None] and seen[2:] == pytest.approx([25.0] * 10)
 
 
 def test_hud_without_spans_says_nothing() -> None:
