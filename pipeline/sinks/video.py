@@ -14,7 +14,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
 from bodystream.errors import OutputFailed
@@ -28,13 +28,19 @@ from bodystream.pipeline.types import Header, Image
 ENCODER = {"preset": "superfast", "crf": "20"}
 KEYFRAME_S = 2  # a seek decodes this much at most, and a crash loses no more
 # The file is written in fragments, so that what `kill -9` leaves plays; closing it turns it into an ordinary
-# .mp4 with one index, which editors ask for (FFmpeg 7.1 and later).
+# .mp4 with one index, which editors ask for. FFmpeg before 8.1 gets that index wrong (found with 7.1 and 8.0,
+# by reading the files back); there the file is an ordinary one from the start, and a killed run loses it.
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+delay_moov+hybrid_fragmented"}
-FORMATS = {".mp4": ("mp4", FRAGMENTS), ".mkv": ("matroska", {})}
+FFMPEG_8_1 = (62, 12, 0)  # its libavformat
+FORMATS = {
+    ".mp4": ("mp4", FRAGMENTS if av.library_versions["libavformat"] >= FFMPEG_8_1 else {}),
+    ".mkv": ("matroska", {}),
+}
 # A second. An .mp4 counts the gap between two frames in 32 bits, 214 s of these; 11,289,600 are needed for
 # pictures on FFmpeg's 1/15360 s beside sound of 44.1 kHz that begins before them.
 MOST_TICKS = 20_000_000
 FINE_TICKS = 90_000  # a second, where the source has no common clock: MPEG's own
+BT_709, SMPTE_170M = 1, 6  # primaries and transfer: ITU-T H.273, tables 2 and 3
 HD_WIDTH, HD_HEIGHT = 1280, 576  # from here on players take BT.709 for granted, below BT.601
 
 
@@ -72,10 +78,7 @@ class Video:
         self._sound: Soundtrack | None = None
         sound = source.streams.best("audio") if source is not None else None
         if source is not None and isinstance(sound, AudioStream):
-            self._sound = Soundtrack(source, sound, self._container, began + self._zero)
-            if not self._sound.copied:
-                codec = sound.codec.canonical_name
-                tell(f"{file.path.name}: the sound, {codec}, is not at home in {name}; encoded as AAC")
+            self._sound = Soundtrack(source, sound, self._container, began + self._zero, tell)
 
     def _add_stream(self, rate: Fraction) -> VideoStream:
         width, height = (side + side % 2 for side in self._size)
@@ -88,8 +91,7 @@ class Video:
         hd = width >= HD_WIDTH or height > HD_HEIGHT
         context.color_range = ColorRange.MPEG
         context.colorspace = Colorspace.ITU709 if hd else Colorspace.ITU601
-        context.color_primaries = ColorPrimaries.BT709 if hd else ColorPrimaries.SMPTE170M
-        context.color_trc = ColorTrc.BT709 if hd else ColorTrc.SMPTE170M
+        context.color_primaries = context.color_trc = BT_709 if hd else SMPTE_170M
         return stream
 
     def encode(self, image: Image, pts: Fraction) -> "list[av.Packet[VideoStream]]":
@@ -107,9 +109,7 @@ class Video:
     def mux(self, packets: "Sequence[av.Packet[VideoStream]]") -> None:
         """Write packets, and the sound up to them."""
         for packet in packets:
-            packet.duration = (
-                self._nominal
-            )  # of use for the last frame only: the others end where the next begins
+            packet.duration = self._nominal  # counts for the last one: the others end where the next begins
             if self._sound is not None and packet.dts is not None:
                 self._sound.until(packet.dts * self._clock)
             self._container.mux(packet)

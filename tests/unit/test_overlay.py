@@ -166,35 +166,40 @@ def test_a_size_that_the_encoder_refuses(tmp_path: Path) -> None:
 
 # Sound
 
-RATE = 48000
 
-
-def sounding(path: Path, codec: str = "aac", seconds: int = 4, ticks: int = 12800, tone: bool = True) -> Path:
+def sounding(
+    path: Path,
+    codec: str = "aac",
+    seconds: int = 4,
+    ticks: int = 12800,
+    tone: bool = True,
+    rate: int = 48_000,
+) -> Path:
     """A video at 25 frames a second, whose sound is silent but for a tone from second 2 to 3."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=25)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         video.codec_context.time_base = Fraction(1, 25)
         video.time_base = Fraction(1, ticks)
-        audio = container.add_stream(codec, rate=RATE, layout="mono") if tone else None
+        audio = container.add_stream(codec, rate=rate, layout="mono") if tone else None
         for index in range(25 * seconds):
             frame = av.VideoFrame.from_ndarray(GREY, "bgr24")
             frame.pts, frame.time_base = index, Fraction(1, 25)
             container.mux(video.encode(frame))
             if audio is not None:
-                container.mux(audio.encode(sound(index, audio)))
+                container.mux(audio.encode(sound(index, rate)))
         container.mux(video.encode(None))
         if audio is not None:
             container.mux(audio.encode(None))
     return path
 
 
-def sound(index: int, audio: av.AudioStream) -> av.AudioFrame:
-    count = RATE // 25
+def sound(index: int, rate: int) -> av.AudioFrame:
+    count = rate // 25
     loud = 2 <= index / 25 < 3
-    wave = np.sin(np.arange(count) / RATE * 2 * np.pi * 1000) * (16000 if loud else 0)
+    wave = np.sin(np.arange(count) / rate * 2 * np.pi * 1000) * (16000 if loud else 0)
     frame = av.AudioFrame.from_ndarray(wave.astype(np.int16)[None], format="s16", layout="mono")
-    frame.sample_rate, frame.pts, frame.time_base = RATE, index * count, Fraction(1, RATE)
+    frame.sample_rate, frame.pts, frame.time_base = rate, index * count, Fraction(1, rate)
     return frame
 
 
@@ -256,6 +261,43 @@ def test_sound_is_cut_with_the_picture(tmp_path: Path, codec: str) -> None:
     assert times_of(path) == [time - Fraction(7, 5) for time in times]
     assert begin == pytest.approx(0.6, abs=PACKET_S)
     assert end == pytest.approx(1.4, abs=0.06)
+
+
+def test_a_rate_that_aac_does_not_have(tmp_path: Path) -> None:
+    source = sounding(tmp_path / "a.mkv", "pcm_s16le", rate=192_000)
+    header = recordings.header(path=source, rate=Fraction(25))
+    path = overlay(tmp_path / "out.mp4", header, [GREY] * 100, [Fraction(index, 25) for index in range(100)])
+    assert tone_begins(path) == ("aac", pytest.approx(2, abs=PACKET_S), pytest.approx(4, abs=0.1))
+
+
+@pytest.mark.parametrize("codec", ["aac", "flac"])
+def test_sound_of_a_source_that_is_cut_off(tmp_path: Path, codec: str) -> None:
+    source = sounding(tmp_path / "a.mkv", codec)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size * 3 // 4])
+    _, begin, end = tone_begins(drawn_again(source, []))
+    assert begin == pytest.approx(2, abs=PACKET_S)
+    assert 2 < end < 3.9
+
+
+def test_sound_with_a_damaged_middle(tmp_path: Path) -> None:
+    source = sounding(tmp_path / "a.mkv", "mp2")
+    content = bytearray(source.read_bytes())
+    for at in range(len(content) // 2, len(content) * 3 // 4, 97):
+        content[at] ^= 0xFF
+    source.write_bytes(content)
+    told: list[str] = []
+    codec, _, end = tone_begins(drawn_again(source, told))
+    assert codec == "aac"
+    assert end > 3.5
+    assert [line[:22] for line in told] == ["the sound, mp2, is not", "the sound has gaps: it"]
+
+
+def drawn_again(source: Path, told: list[str]) -> Path:
+    header = recordings.header(path=source, rate=Fraction(25))
+    path = source.with_name("out.mp4")
+    overlay(path, header, [GREY] * 100, [Fraction(index, 25) for index in range(100)], told.append)
+    assert len(times_of(path)) == 100
+    return path
 
 
 def test_a_source_without_sound(tmp_path: Path) -> None:
