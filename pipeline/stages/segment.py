@@ -40,34 +40,37 @@ class Segment:
 
     def __call__(self, frame: Frame, people: Sequence[Person]) -> Sequence[Person]:
         """Return the people whose body is found."""
-        people = self._with_crops(frame.image, people)
-        if not people:
-            return ()
-        poses = self._net(
-            frame.image, [person.next_crop for person in people if person.next_crop is not None]
-        )
+        first = self._first_looks(frame.image, [person for person in people if person.next_crop is None])
+        people = [p for p in people if id(p) not in first or _is_worth_a_second_look(p, first[id(p)])]
+        crops = [person.next_crop or first[id(person)].next_crop for person in people]
+        poses = self._net(frame.image, crops) if crops else []
+        # The second look is nearly always the better one, but not at people who are cut by the picture's edge.
+        best = [max(pose, first.get(id(p), pose), key=_presence) for p, pose in zip(people, poses, strict=True)]
         return [
             _with_pose(person, pose, frame.image)
-            for person, pose in zip(people, poses, strict=True)
-            if pose.presence >= _least_presence(person)
+            for person, pose in zip(people, best, strict=True)
+            if pose.presence >= (SURE_PRESENCE if _is_proposal(person) else LEAST_PRESENCE)
         ]
 
-    def _with_crops(self, image: Image, people: Sequence[Person]) -> Sequence[Person]:
-        """Give a crop to everybody who has none, by a first look; without those in whose box no body is seen."""
-        fresh = [person for person in people if person.next_crop is None]
-        if not fresh:
-            return people
-        looks = iter(self._net(image, [crop_of_box(person.box) for person in fresh]))
-        crops = [next(looks) if person.next_crop is None else None for person in people]
-        return [
-            person if look is None else replace(person, next_crop=look.next_crop)
-            for person, look in zip(people, crops, strict=True)
-            if look is None or look.presence >= LEAST_PRESENCE
-        ]
+    def _first_looks(self, image: Image, people: Sequence[Person]) -> dict[int, Pose]:
+        """Look at people of whom only the box is known; poses by the identity of the person's record."""
+        if not people:
+            return {}
+        poses = self._net(image, [crop_of_box(person.box) for person in people])
+        return {id(person): pose for person, pose in zip(people, poses, strict=True)}
 
 
-def _least_presence(person: Person) -> float:
-    return SURE_PRESENCE if not person.id and person.score < STRONG else LEAST_PRESENCE
+def _is_proposal(person: Person) -> bool:
+    return not person.id and person.score < STRONG
+
+
+def _is_worth_a_second_look(person: Person, first: Pose) -> bool:
+    # What the detector is sure of gets one anyway: crouching people may show only in the better crop.
+    return first.presence >= LEAST_PRESENCE or not _is_proposal(person)
+
+
+def _presence(pose: Pose) -> float:
+    return pose.presence
 
 
 def _with_pose(person: Person, pose: Pose, image: Image) -> Person:
