@@ -225,13 +225,33 @@ def weights() -> Iterator[Check]:
             yield Check("fail", entry.name, str(error), f"delete the file, then {pull}")
 
 
+def networks() -> Iterator[Check]:
+    """ONNX files that runs have prepared in the cache: each is opened."""
+    from bodystream.export.prepare import NETWORKS
+    from bodystream.models.runtime import open_session
+    from bodystream.models.store import onnx_dir
+
+    for name in NETWORKS:
+        what = f"{name}.onnx"
+        files = sorted(onnx_dir().glob(f"{name}.*.onnx"))
+        if not files:
+            yield Check("warn", what, "not prepared: the first run that wants it makes it", "bodystream run")
+        for file in files:
+            try:
+                session = open_session(file, device="cpu")
+                yield Check("ok", what, f"prepared by bodystream {session.metadata['version']}, opens")
+            except ModelError as error:
+                yield Check("fail", what, str(error), f"delete {file}; the next run makes it again")
+
+
 TRIALS: Mapping[str, Callable[[], Iterator[Check]]] = {
-    "networks": providers,
+    "devices": providers,
     "codecs": codecs,
     "window": window,
     "cameras": cameras,
     "cache": cache,
     "weights": weights,
+    "networks": networks,
 }
 
 
@@ -287,7 +307,7 @@ def _show(check: Check) -> None:
     from rich.text import Text
 
     colour = {"ok": "green", "warn": "yellow", "fail": "bold red"}[check.status]
-    line = Text.assemble((f"{check.status:4}", colour), f"  {check.what:16}  {check.found}")
+    line = Text.assemble((f"{check.status:4}", colour), f"  {check.what:20}  {check.found}")
     if check.mend:
-        line.append(f"\n{'':24}mend: {check.mend}", "bold")
+        line.append(f"\n{'':28}mend: {check.mend}", "bold")
     Console(highlight=False).print(line, soft_wrap=True)

@@ -89,7 +89,7 @@ def coco(
         raise UsageError(f"--segment {unknown[0]}: expected lite, full or heavy")
     console = Console(stderr=True)
     nets = [f"blazepose-{size}" for size in sizes]
-    paths = prepared([detect, *nets], offline=offline, console=console)
+    paths = prepared([detect, *nets], offline=offline)
     detector = Detector(open_session(paths[0], device=device, threads=threads), min_score=LOW_SCORE)
     rows = {}
     for net, path in zip(nets, paths[1:], strict=True):

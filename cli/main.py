@@ -19,6 +19,8 @@ from bodystream.errors import BodystreamError, OutputFailed, UsageError
 # import: numpy, cv2, av, onnxruntime and torch come in inside its functions.
 COMMANDS = {
     "run": "run",
+    "convert": "convert",
+    "export": "export",
     "models": "app",
     "doctor": "doctor",
     "eval": "app",

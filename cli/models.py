@@ -76,7 +76,7 @@ def pull(
 
     bodystream models pull --all
     """
-    from bodystream.cli.screen import download_bars
+    from bodystream.cli.screen import progress_bars
     from bodystream.models import store
     from bodystream.models.zoo import ZOO, find
 
@@ -84,7 +84,7 @@ def pull(
         known = ", ".join(entry.name for entry in ZOO)
         raise UsageError(f"name what to pull, or else give --all; known: {known}")
     wanted = [find(name).name for name in names or [entry.name for entry in ZOO]]
-    with download_bars() as progress:
+    with progress_bars() as progress:
         for name in wanted:
             store.fetch(name, offline=offline or None, progress=progress)
     typer.echo(f"in {store.cache_dir()}: {', '.join(wanted)}", err=True)
@@ -132,9 +132,9 @@ def path(
 
     bodystream models path blazepose-full --offline
     """
-    from bodystream.cli.screen import download_bars
+    from bodystream.cli.screen import progress_bars
     from bodystream.models import store
 
-    with download_bars() as progress:
+    with progress_bars() as progress:
         found = store.fetch(name, offline=offline or None, progress=progress)
     typer.echo(str(found))

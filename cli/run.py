@@ -38,7 +38,7 @@ def run(
     segment: o.SegmentNet = "full",
     detect_every: o.DetectEvery = 10,
     max_people: o.MaxPeople = 20,
-    min_score: o.MinScore = 0.3,
+    min_score: o.MinScore = 0.2,
     smooth: o.Smooth = "mediapipe",
     flip_repair: o.Flips = True,
     device: o.Device = "auto",
@@ -93,8 +93,10 @@ def run(
     try:
         inputs = [opened.info.path] if opened.info.path else []
         sinks = open_sinks(outputs, tell=console.print, overwrite=overwrite, inputs=inputs, hud=Hud())
+        detector, pose = prepared([detect, f"blazepose-{segment}"], offline=offline)
         stages = open_stages(
-            *prepared([detect, f"blazepose-{segment}"], offline=offline, console=console),
+            detector,
+            pose,
             Choices(detect_every, max_people, min_score, smooth, flip_repair),
             Placement(device, threads, spin),
         )
@@ -175,4 +177,6 @@ def _report(end: "End", header: "Header", console: Console, *, json: bool) -> No
 
         typer.echo(orjson.dumps(summary_json(end, header), option=orjson.OPT_INDENT_2).decode())
     else:
-        console.print(summary_table(end, header))
+        # A log file has no width: wide enough that no column is cut.
+        wide = console if console.is_terminal else Console(stderr=True, quiet=console.quiet, width=160)
+        wide.print(summary_table(end, header))

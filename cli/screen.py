@@ -24,23 +24,36 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def download_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Give a function (name, bytes so far, bytes in all) that shows a bar for each name while it loads."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Give what `models.store.Progress` describes: a function (name, done, all) that shows a bar a name.
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    `done` counts bytes of a download, or steps of something short ("preparing picodet-s").
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[amount]}"),
+    )
     progress = Progress(*columns, console=Console(stderr=True))
     tasks: dict[str, TaskID] = {}
 
     def show(name: str, done: int, total: int) -> None:
         progress.start()
         if name not in tasks:
-            tasks[name] = progress.add_task(name, total=total)
-        progress.update(tasks[name], completed=done)
+            tasks[name] = progress.add_task(name, total=total, amount="")
+        progress.update(tasks[name], completed=done, amount=_amount(done, total))
 
     try:
         yield show
     finally:
         if tasks:  # even a Progress that was never started would end in a blank line
             progress.stop()
+
+
+def _amount(done: int, total: int) -> str:
+    if total < 1000:  # no download is that small
+        return f"{done} of {total}"
+    return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB"

@@ -17,7 +17,8 @@ from pycocotools.cocoeval import COCOeval
 
 from bodystream.errors import SourceNotFound, SourceUnreadable, UsageError
 from bodystream.models import keypoints as names
-from bodystream.pipeline.matching import iou, match
+from bodystream.models.detector import pairwise_iou
+from bodystream.pipeline.matching import match
 from bodystream.pipeline.types import Floats, Frame, Image, Person, Result, Silhouette, Stage
 
 PERSON = 1  # COCO's category
@@ -160,7 +161,7 @@ def _matched(
     truth = np.array([a["bbox"] for a in annotations], np.float32).reshape(-1, 4)
     truth[:, 2:] += truth[:, :2]  # COCO: x, y, width, height
     boxes = np.array([person.box for person, _ in people], np.float32).reshape(-1, 4)
-    pairs = dict(match(iou(truth, boxes), FOUND_IOU))
+    pairs = dict(match(pairwise_iou(truth, boxes), FOUND_IOU))
     return [(a, people[pairs[i]] if i in pairs else None) for i, a in enumerate(annotations)]
 
 

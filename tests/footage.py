@@ -61,8 +61,8 @@ def make_video(
     """Write a video of `numbered` pictures and give its path back.
 
     Constant `rate`, or variable by `pts` in units of `time_base` (default 1 ms). `rotation` (0, 90, 180 or
-    270 degrees clockwise) and `mirrored` set the display matrix of an mp4 and store the pictures turned the other
-    way, so that a player shows them upright. `audio` adds a 440 Hz tone of the video's length.
+    270 degrees clockwise) and `mirrored` set the display matrix of an mp4 and store the pictures turned the
+    other way, so that a player shows them upright. `audio` adds a 440 Hz tone of the video's length.
     """
     ticks = list(pts) if pts is not None else list(range(frames))
     base = time_base or (Fraction(1, 1000) if pts is not None else 1 / Fraction(rate))

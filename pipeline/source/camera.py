@@ -30,12 +30,12 @@ NEAR = Fraction(9, 10)
 class Capture(Protocol):
     """The part of cv2.VideoCapture that is used; a fake stands in for it in tests."""
 
-    def isOpened(self) -> bool: ...  # noqa: D102, N802 - OpenCV's name
-    def set(self, prop: int, value: float, /) -> bool: ...  # noqa: D102
-    def get(self, prop: int, /) -> float: ...  # noqa: D102
-    def grab(self) -> bool: ...  # noqa: D102
-    def retrieve(self) -> tuple[bool, cv2.typing.MatLike]: ...  # noqa: D102
-    def release(self) -> None: ...  # noqa: D102
+    def isOpened(self) -> bool: ...  # noqa: N802 - OpenCV's name
+    def set(self, prop: int, value: float, /) -> bool: ...
+    def get(self, prop: int, /) -> float: ...
+    def grab(self) -> bool: ...
+    def retrieve(self) -> tuple[bool, cv2.typing.MatLike]: ...
+    def release(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,21 @@
 """From an open container to upright BGR pictures with exact times: what files and streams share."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from threading import Event
+from typing import cast
 
 import av
 import cv2
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from bodystream.errors import SourceUnreadable
 from bodystream.pipeline.time import Timeline, snap_rate
@@ -21,6 +24,8 @@ from bodystream.pipeline.types import Image
 DEFAULT_RATE = Fraction(25)  # what FFmpeg assumes of raw video without time stamps
 # Ten seconds at 30 fps without one good picture: this is not damage to survive, it is not decodable.
 MAX_FAILURES = 300
+
+DisplayMatrix = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Shot:
     captured_ns: int  # when the packet that holds it arrived
     waited_ns: int  # spent waiting for packets, since decoding began
     picture: VideoFrame
+    matrix: DisplayMatrix | None  # the stream's display matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +53,15 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
     """The container's main video stream. Raises SourceUnreadable where it has none but a cover picture."""
     if container.format.name == "tty":  # FFmpeg draws any .txt as a film of letters
         raise SourceUnreadable(f"{name} is a text file. Give a video or a picture.")
+    if not container.streams:
+        raise SourceUnreadable(
+            f"{name} holds nothing that FFmpeg finds. Was it cut off? Copy it again in full."
+        )
     videos = [
         stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic
     ]
     if not videos:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        kinds = ", ".join(sorted({stream.type for stream in container.streams}))
         raise SourceUnreadable(f"{name} holds no video: found {kinds}. Give a file with a video stream.")
     best = container.streams.best("video")
     stream = best if best in videos else videos[0]
@@ -101,38 +111,44 @@ def shots(
     timeline = Timeline(1 / (nominal_rate(stream) or DEFAULT_RATE), tick)
     reader = _Reader(container, stream, tools, zero)
     arrivals: dict[int | None, int] = {}  # packet pts -> when it came
-    failures, index, begun = 0, 0, start == 0
+    failures, index, begun, matrix = 0, 0, start == 0, None
     for packet in reader.from_keyframe(start):
         if tools.closed.is_set():
             return
         arrivals[packet.pts] = arrived = tools.clock()
-        try:
-            pictures = packet.decode()
-            failures = 0 if pictures else failures
-        except av.error.FFmpegError:
-            tools.counts["decode errors"] += 1
-            failures += 1
-            pictures = []
-        for picture in pictures:
-            tools.counts["decode errors"] += int(picture.is_corrupt)
+        pictures = _decoded(packet, tools.counts)
+        failures = failures + 1 if pictures is None else 0 if pictures else failures
+        if failures > MAX_FAILURES:
+            raise SourceUnreadable(f"{name}: {failures} packets in a row do not decode. Is it damaged?")
+        for picture in pictures or ():
+            if index == 0:
+                matrix = display_matrix(picture)
             stamp = None if picture.pts is None else picture.pts * (picture.time_base or tick) - zero
             time = timeline.place(stamp)
             if not begun and time >= start:
                 begun = True
                 index = reader.before if reader.stamped else index
             if begun:
-                yield Shot(index, time, arrivals.pop(picture.pts, arrived), reader.waited_ns, picture)
+                captured_ns = arrivals.pop(picture.pts, arrived)
+                yield Shot(index, time, captured_ns, reader.waited_ns, picture, matrix)
             index += 1
-        if failures > MAX_FAILURES:
-            raise SourceUnreadable(
-                f"{name}: {failures} packets in a row could not be decoded. Is the file damaged?"
-            )
         if pictures and len(arrivals) > MAX_FAILURES:
             arrivals.clear()  # packets that became no picture
     if index == 0 and tools.counts["decode errors"]:
         raise SourceUnreadable(
             f"{name} is a {stream.codec_context.name} video, but no picture of it can be decoded."
         )
+
+
+def _decoded(packet: "Packet[VideoStream]", counts: dict[str, int]) -> list[VideoFrame] | None:
+    """The pictures that a packet completes, often none or one; None, and counted, where it is damaged."""
+    try:
+        pictures = packet.decode()
+    except av.error.FFmpegError:
+        counts["decode errors"] += 1
+        return None
+    counts["decode errors"] += sum(picture.is_corrupt for picture in pictures)
+    return pictures
 
 
 class _Reader:
@@ -196,19 +212,28 @@ class _Reader:
                 failures += 1
 
 
-def image_of(picture: VideoFrame) -> Image:
+def display_matrix(picture: VideoFrame) -> DisplayMatrix | None:
+    """How the picture is to be turned; None where it stands upright already.
+
+    Ask once a stream, not once a picture: PyAV ties a picture that was asked into a cycle with its side
+    data, which keeps it until Python next collects garbage, hundreds of pictures later.
+    """
+    # PyAV's stubs know of motion vectors only.
+    matrix = cast("Mapping[str, SideData]", picture.side_data).get("DISPLAYMATRIX")
+    return None if matrix is None else np.frombuffer(bytes(matrix), np.int32)
+
+
+def image_of(shot: Shot) -> Image:
     """The picture upright in BGR: uint8 (H, W, 3).
 
     Colours follow the picture's own matrix and range (BT.601 where it names none, as FFmpeg and OpenCV
     do); the display matrix is applied, turns by right angles and mirrorings alike.
     """
-    image = np.asarray(picture.to_ndarray(format="bgr24"), np.uint8)
-    if "DISPLAYMATRIX" not in picture.side_data:
-        return image
-    return turn(image, np.frombuffer(bytes(picture.side_data["DISPLAYMATRIX"]), np.int32))
+    image = np.asarray(shot.picture.to_ndarray(format="bgr24"), np.uint8)
+    return image if shot.matrix is None else turn(image, shot.matrix)
 
 
-def turn(image: Image, matrix: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Image:
+def turn(image: Image, matrix: DisplayMatrix) -> Image:
     """Apply a display matrix (nine int32, row by row: a b u c d v x y w) to an image.
 
     It takes (x, y) to (a x + c y, b x + d y): libavutil/display.h. Angles that are no right angle

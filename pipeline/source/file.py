@@ -21,6 +21,8 @@ from bodystream.pipeline.source.feed import Feed
 from bodystream.pipeline.source.pick import Pick, pick, picked_length
 from bodystream.pipeline.types import Frame, SourceInfo, Span
 
+PIPE_HINT = "Pipe a format that needs no seeking: mkv, mpegts, or mp4 with its index in front (faststart)."
+
 
 def open_file(path: Path, want: Pick, clock: Callable[[], int]) -> Feed:
     """Open a video file. Raises SourceNotFound, SourceUnreadable, UsageError (--start behind its end)."""
@@ -28,7 +30,7 @@ def open_file(path: Path, want: Pick, clock: Callable[[], int]) -> Feed:
         container = av.open(str(path), "r")
     except FileNotFoundError as error:
         raise SourceNotFound(f"{path} does not exist. Check the path.") from error
-    except (av.error.FFmpegError, OSError) as error:
+    except av.error.FFmpegError as error:
         raise SourceUnreadable(f"{path.name} is not a video that FFmpeg opens: {reason(error)}.") from error
     return read_container(container, path.name, want, clock, path=path)
 
@@ -38,12 +40,12 @@ def open_pipe(stream: BinaryIO, want: Pick, clock: Callable[[], int]) -> Feed:
     closed = Event()
     try:
         container = av.open(_Pipe(stream, closed), "r")
-    except (av.error.FFmpegError, OSError) as error:
-        raise SourceUnreadable(
-            f"stdin holds no video that FFmpeg demuxes from a pipe: {reason(error)}. "
-            "Send a format that needs no seeking: mkv, mpegts, or mp4 with its index in front (faststart)."
-        ) from error
-    return read_container(container, "stdin", want, clock, closed=closed)
+        return read_container(container, "stdin", want, clock, closed=closed)
+    except av.error.FFmpegError as error:
+        told = f"stdin holds no video that FFmpeg demuxes: {reason(error)}."
+        raise SourceUnreadable(f"{told} {PIPE_HINT}") from error
+    except SourceUnreadable as error:
+        raise SourceUnreadable(f"{error} {PIPE_HINT}") from error
 
 
 def read_container(
@@ -61,11 +63,14 @@ def read_container(
     step; `info.start` is the --start that was asked for. Its first picture is decoded here, which
     tells the upright size and finds out whether there is anything to decode.
     """
-    counts = {"decode errors": 0}
+    counts = {"decode errors": 0, "frames missing": 0}
     tools = Tools(clock, counts, closed or Event())
     try:
         stream = video_stream(container, name)
+        # Frame threads: throughput counts here. Where the very last packets are damaged, PyAV loses what
+        # these threads still hold, a picture each.
         stream.thread_type = "AUTO"
+        counts["frames missing"] = missing = _missing(container, stream)
         _refuse_late_start(container, name, want)
         decoding = shots(container, stream, tools, start=want.start, name=name)
         first = next(decoding, None)
@@ -82,12 +87,12 @@ def read_container(
         height=height,
         rate=nominal_rate(stream),
         live=False,
-        length=picked_length(stream.frames or None, want),
+        length=picked_length(stream.frames - missing or None, want),
         path=path,
         start=want.start,
-        notes=_notes(stream),
+        notes=_notes(stream, missing),
     )
-    reading = _Reading(name, want, tools, first, decoding, stream.frames)
+    reading = _Reading(name, want, tools, first, decoding)
     return Feed(info, counts, reading.frames(), container.close, tools.closed)
 
 
@@ -109,18 +114,29 @@ def _refuse_late_start(container: InputContainer, name: str, want: Pick) -> None
 def _size(stream: VideoStream, first: Shot | None) -> tuple[int, int]:
     if first is None:
         return stream.codec_context.width, stream.codec_context.height
-    height, width = image_of(first.picture).shape[:2]
+    height, width = image_of(first).shape[:2]
     return width, height
 
 
-def _notes(stream: VideoStream) -> tuple[str, ...]:
+def _missing(container: InputContainer, stream: VideoStream) -> int:
+    """How many of the packets in the container's index lie behind the end of the file: it was cut off."""
+    entries = stream.index_entries
+    if len(entries) == 0 or container.size <= 0 or entries[-1].pos + entries[-1].size <= container.size:
+        return 0
+    return sum(entry.pos + entry.size > container.size for entry in entries)
+
+
+def _notes(stream: VideoStream, missing: int) -> tuple[str, ...]:
+    notes = []
+    if missing:
+        notes.append(f"the file was cut off: {missing} of its {stream.frames} frames are not in it")
     aspect = stream.sample_aspect_ratio
-    if aspect in (None, 0, 1):
-        return ()
-    ratio = f"{aspect.numerator}:{aspect.denominator}"
-    return (
-        f"its pixels are not square ({ratio}); people look squeezed, and coordinates count stored pixels",
-    )
+    if aspect not in (None, 0, 1):
+        ratio = f"{aspect.numerator}:{aspect.denominator}"
+        notes.append(
+            f"its pixels are not square ({ratio}): people look squeezed, coordinates count stored pixels"
+        )
+    return tuple(notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +146,13 @@ class _Reading:
     tools: Tools
     first: Shot | None
     rest: Generator[Shot, None, None]
-    stated: int  # frames that the container says it holds, 0 where it does not say
 
     def frames(self) -> Generator[Frame, None, None]:
         with closing(self.rest):
             began = self.tools.clock()
             try:
                 for shot in pick(self._shots(), self.want):
-                    image = image_of(shot.picture)
+                    image = image_of(shot)
                     span = Span("decode", shot.index, began, 0, self.tools.clock() - began)
                     yield Frame(shot.index, shot.pts, shot.captured_ns, image, self.name, spans=(span,))
                     began = self.tools.clock()
@@ -149,14 +164,15 @@ class _Reading:
     def _shots(self) -> Iterator[Shot]:
         if self.first is None:
             return
-        # It was decoded when the source was opened; its latency begins when it is asked for.
-        first, seen = replace(self.first, captured_ns=self.tools.clock()), 0
-        for shot in chain([first], self.rest):
-            yield shot
-            seen = shot.index + 1
-        missing = self.stated - seen
-        if self.tools.counts["decode errors"] and missing > 0:  # a file that was cut off says so only here
-            self.tools.counts["frames missing"] = missing
+        # The decoder's threads took in the first packets when the source was opened; the latency of their
+        # pictures begins when they are asked for.
+        asked_ns = self.tools.clock()
+
+        def from_now_on(shot: Shot) -> Shot:
+            return shot if shot.captured_ns >= asked_ns else replace(shot, captured_ns=asked_ns)
+
+        # map keeps no picture alive while the next one is awaited, as a loop's variable would.
+        yield from map(from_now_on, chain([self.first], self.rest))
 
 
 class _Pipe:

@@ -18,7 +18,9 @@ from bodystream.pipeline.types import Frame, Image, SourceInfo, Span
 PREFIX = "test:"
 EXAMPLE = "test:size=1280x720,rate=30,frames=300"
 LEFT, RIGHT, TRUNK, HEAD = (60, 40, 160), (160, 60, 40), (40, 40, 40), (120, 160, 210)  # BGR
-SHIFT = 4  # OpenCV's fractional bits: the figure moves by sixteenths of a pixel, so that no frame equals the next
+SHIFT = (
+    4  # OpenCV's fractional bits: the figure moves by sixteenths of a pixel, so that no frame equals the next
+)
 ONE = 1 << SHIFT
 STEP_FRAMES = 30  # one stride of the figure: a second at the usual 30 fps
 CROSSING_FRAMES = 240  # from the left edge to the right and round again

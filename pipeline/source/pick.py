@@ -45,9 +45,9 @@ class Timed(Protocol):
     """Anything with a place in the source."""
 
     @property
-    def index(self) -> int: ...  # noqa: D102 - the class says it
+    def index(self) -> int: ...
     @property
-    def pts(self) -> Fraction: ...  # noqa: D102
+    def pts(self) -> Fraction: ...
 
 
 T = TypeVar("T", bound=Timed)

@@ -112,7 +112,7 @@ def _live(
     except BaseException:
         link.release()
         raise
-    height, width = image_of(first.picture).shape[:2]
+    height, width = image_of(first).shape[:2]
     info = SourceInfo(
         name=name, width=width, height=height, rate=rate, live=True, length=None, start=want.start
     )
@@ -125,7 +125,7 @@ def _frames(
     with closing(rest):
         began, waited = tools.clock(), first.waited_ns
         for shot in pick(chain([first], rest), want):
-            image = image_of(shot.picture)
+            image = image_of(shot)
             wait_ns = shot.waited_ns - waited
             spans = (
                 Span("capture", shot.index, began, 0, wait_ns),

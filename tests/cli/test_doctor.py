@@ -2,14 +2,18 @@
 
 import json
 from collections import namedtuple
+from types import SimpleNamespace
 
 import pytest
 
 from bodystream.cli import doctor, main
 from bodystream.cli.doctor import Check
-from bodystream.errors import ModelError
+from bodystream.errors import ModelError, SourceNotFound, SourceUnreadable
+from bodystream.export.meta import metadata
+from bodystream.export.to_onnx import to_onnx
 from bodystream.models import store
 from bodystream.models.zoo import find
+from tests.unit.test_export import toy
 
 HEALTHY = {
     "numpy": ["numpy"],
@@ -108,6 +112,27 @@ def test_a_codec_that_is_not_there_fails(monkeypatch):
     assert statuses(doctor.codecs()) == {"libx264": "fail", "aac": "ok"}
 
 
+@pytest.mark.parametrize("plugged", [0, 1])
+def test_cameras_are_opened_and_told(monkeypatch, plugged):
+    from bodystream.pipeline.source import camera
+
+    closed = []
+
+    def open_camera(number, asked, want, clock):
+        if number < plugged:
+            info = SimpleNamespace(notes=(f"camera {number} opened as MJPG 1280×720 at 30 fps",))
+            return SimpleNamespace(info=info, close=lambda: closed.append(number))
+        if number == 3 and plugged:
+            raise SourceUnreadable("camera 3 opened but gives no picture.")
+        raise SourceNotFound(f"camera {number} cannot be opened")
+
+    monkeypatch.setattr(camera, "open_camera", open_camera)
+    assert statuses(doctor.cameras()) == (
+        {"camera 0": "ok", "camera 3": "warn"} if plugged else {"camera": "warn"}
+    )
+    assert closed == list(range(plugged))
+
+
 def test_the_cache_has_to_be_writable_and_roomy(monkeypatch, tmp_path):
     monkeypatch.setenv("BODYSTREAM_CACHE", str(tmp_path / "new"))
     (check,) = doctor.cache()
@@ -138,15 +163,32 @@ def test_weights_are_warned_of_when_absent_and_fail_when_damaged(monkeypatch, tm
     assert checks["blazepose-lite"].status == "warn"
 
 
+def test_prepared_networks_are_opened(monkeypatch, tmp_path):
+    monkeypatch.setenv("BODYSTREAM_CACHE", str(tmp_path))
+    assert set(statuses(doctor.networks()).values()) == {"warn"}
+    (tmp_path / "onnx").mkdir()
+    to_onnx(
+        toy(),
+        tmp_path / "onnx" / "picodet-s.0123.onnx",
+        metadata("picodet-s", toy().module, [find("picodet-s")]),
+    )
+    (tmp_path / "onnx" / "blazepose-full.0123.onnx").write_bytes(b"half a file")
+    checks = {check.what: check for check in doctor.networks()}
+    assert checks["picodet-s.onnx"].status == "ok"
+    assert checks["blazepose-full.onnx"].status == "fail"
+    assert "blazepose-full.0123.onnx" in checks["blazepose-full.onnx"].mend
+    assert checks["blazepose-lite.onnx"].status == "warn"
+
+
 @pytest.mark.parametrize(("status", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])
 def test_only_what_a_cpu_run_needs_decides_the_exit_code(monkeypatch, capsys, status, code):
     found = [Check("ok", "python", "3.12"), Check(status, "cache", "[brackets] are kept", "a mend")]
     monkeypatch.setattr(doctor, "examine", lambda: iter(found))
     assert main.run(["doctor"]) == code
     assert capsys.readouterr().out.splitlines() == [
-        f"{'ok':4}  {'python':16}  3.12",
-        f"{status:4}  {'cache':16}  [brackets] are kept",
-        f"{'':24}mend: a mend",
+        f"{'ok':4}  {'python':20}  3.12",
+        f"{status:4}  {'cache':20}  [brackets] are kept",
+        f"{'':28}mend: a mend",
     ]
     assert main.run(["doctor", "--json"]) == code
     assert json.loads(capsys.readouterr().out)[1] == {

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bodystream.cli import main
-from bodystream.cli.screen import download_bars
+from bodystream.cli.screen import progress_bars
 from bodystream.models import store
 from bodystream.models.zoo import ZOO, find
 
@@ -93,15 +93,17 @@ def test_path_prints_the_file_and_nothing_else(capsys):
 
 
 def test_bars_appear_on_stderr_when_something_loads(capsys):
-    with download_bars() as show:
+    with progress_bars() as show:
         pass
     assert capsys.readouterr() == ("", "")
-    with download_bars() as show:
+    with progress_bars() as show:
         show("one", 1_000_000, 2_000_000)
         show("one", 2_000_000, 2_000_000)
         show("two", 500_000, 1_000_000)
+        show("preparing three", 1, 3)
     out, err = capsys.readouterr()
     assert out == ""
-    one, two = err.splitlines()
-    assert one.startswith("one") and "2.0/2.0 MB" in one
-    assert two.startswith("two") and "0.5/1.0 MB" in two
+    one, two, three = err.splitlines()
+    assert one.startswith("one") and "2.0 of 2.0 MB" in one
+    assert two.startswith("two") and "0.5 of 1.0 MB" in two
+    assert three.startswith("preparing three") and three.strip().endswith("1 of 3")

@@ -43,7 +43,9 @@ def pattern_number(image: Image) -> int:
     return next(index for index in range(FRAMES) if np.array_equal(walker(scene, index), image))
 
 
-def of_file(name: str, codec: str = "libx264", **options: Any) -> Callable[..., AbstractContextManager[Source]]:
+def of_file(
+    name: str, codec: str = "libx264", **options: Any
+) -> Callable[..., AbstractContextManager[Source]]:
     def opened(folder: Path, **picks: Any) -> AbstractContextManager[Source]:
         path = make_video(folder / name, frames=FRAMES, codec=codec, **{"options": GOP, **options})
         return nullcontext(open_source(str(path), **picks))
@@ -121,7 +123,11 @@ KINDS = [
     Kind("ts", of_file("clip.ts")),
     Kind("avi", of_file("clip.avi", "mpeg4"), knows_length=True),
     Kind("raw h264", of_file("clip.h264")),
-    Kind("hevc", of_file("clip.mp4", "libx265", options={"x265-params": "keyint=8:log-level=none"}), knows_length=True),
+    Kind(
+        "hevc",
+        of_file("clip.mp4", "libx265", options={"x265-params": "keyint=8:log-level=none"}),
+        knows_length=True,
+    ),
     Kind("pipe", of_pipe),
     Kind("http", of_http, knows_length=True),
     Kind("folder", of_pictures("pictures", fps=25), knows_length=True),
