@@ -1,6 +1,8 @@
-"""Each real network: its ONNX file against torch, on pictures of a person."""
+"""Each real network: its ONNX file against torch, on pictures of a person.
 
-from collections.abc import Callable
+Largest differences when this was written (torch 2.13.0, onnxruntime 1.31.1): boxes 1.8e-3 px, scores 1.3e-4,
+landmarks 3.6e-3 px of the crop, presence 9.5e-5, mask 1 level of 255, world 2.8e-5 m.
+"""
 
 import av
 import cv2
@@ -39,9 +41,7 @@ def batch_of(frames: list[Pictures], size: int, middle: bool) -> Pictures:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_file_agrees_with_torch_on_real_pictures(
-    name: str, frames: list[Pictures], record_property: Callable[[str, object], None]
-):
+def test_the_file_agrees_with_torch_on_real_pictures(name: str, frames: list[Pictures]):
     network = NETWORKS[name]
     built = network.build([fetch(each) for each in network.weights])
     session = open_session(prepare(name), device="cpu")
@@ -54,8 +54,7 @@ def test_the_file_agrees_with_torch_on_real_pictures(
         for (output, allowed), want, have in zip(built.tolerances.items(), wanted, found, strict=True):
             assert (have.shape, have.dtype) == (tuple(want.shape), want.numpy().dtype)
             off = np.abs(have.astype(float) - want.numpy().astype(float)).max(initial=0)
-            record_property(f"{name} {output} batch {size}", off)
-            assert off <= allowed, (output, size)
+            assert off <= allowed, f"{output} at batch {size}"
 
 
 @pytest.mark.parametrize("people", [0, 1, 3])
