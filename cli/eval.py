@@ -83,6 +83,7 @@ def coco(
     from bodystream.models.pose import PoseNet
     from bodystream.models.runtime import open_session
     from bodystream.pipeline.stages.segment import Segment
+    from bodystream.pipeline.stages.track import Track
 
     sizes = segment or ["full"]
     if unknown := [size for size in sizes if size not in ("lite", "full", "heavy")]:
@@ -93,14 +94,15 @@ def coco(
     detector = Detector(open_session(paths[0], device=device, threads=threads), min_score=LOW_SCORE)
     rows = {}
     for net, path in zip(nets, paths[1:], strict=True):
-        stage = Segment(PoseNet(open_session(path, device=device, threads=threads)))
+        segment = Segment(PoseNet(open_session(path, device=device, threads=threads)))
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(net)
             rows[net] = evaluate(
                 annotations,
                 images,
                 detector,
-                stage,
+                # track leaves one crop to a body, where the detector gives a person two boxes
+                [segment, Track(smooth=None)],
                 partial(_show, progress, task),
             )
     if json:

@@ -50,10 +50,10 @@ def evaluate(
     annotations: Path,
     images: Path,
     detector: Callable[[Image], tuple[Floats, Floats]],
-    segment: Stage,
+    stages: Sequence[Stage],
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Scores:
-    """Run detector and landmark net on every picture of `annotations` and score what they give.
+    """Run the detector and then `stages` on every picture of `annotations`, and score what they give.
 
     Raises SourceNotFound, SourceUnreadable and UsageError for what cannot be read.
     """
@@ -70,7 +70,7 @@ def evaluate(
         detections += [
             _detection(picture["id"], box, score) for box, score in zip(boxes, scores, strict=True)
         ]
-        people = look(image, boxes, scores, segment)
+        people = look(image, boxes, scores, stages)
         looks += [_look(picture["id"], image, person, shape) for person, shape in people]
         for person, outcome in _matched(
             truth.loadAnns(truth.getAnnIds(imgIds=picture["id"], iscrowd=False)), people
@@ -119,15 +119,18 @@ def read_annotations(path: Path) -> Any:
 
 
 def look(
-    image: Image, boxes: Floats, scores: Floats, segment: Stage
+    image: Image, boxes: Floats, scores: Floats, stages: Sequence[Stage]
 ) -> list[tuple[Person, Silhouette | None]]:
     """Find mask and landmarks of every probable person, as in the first frame of a video."""
     people = [
         Person(box, float(score)) for box, score in zip(boxes, scores, strict=True) if score >= LOOK_SCORE
     ]
     frame = Frame(0, Fraction(0), 0, image, "picture")
-    found = tuple(segment(frame, people))
-    result = Result(0, frame.pts, (image.shape[1], image.shape[0]), found)
+    found: Sequence[Person] = people
+    for stage in stages:
+        stage.reset()
+        found = stage(frame, found)
+    result = Result(0, frame.pts, (image.shape[1], image.shape[0]), tuple(found))
     return list(zip(found, result.silhouettes, strict=True))
 
 

@@ -13,7 +13,7 @@ from bodystream.pipeline.types import Floats, Frame, Image, ModelInfo, Person
 SAME_PERSON_IOU = 0.3  # a walker of 30 px moves a third of a box width between two frames at 10 fps
 # A detection this strong is a new person. A weaker one is a proposal that the landmark net has to confirm:
 # on the Sports2D clip a man against the sun scores .2 to .3, and so does a street sign.
-STRONG = 0.45
+STRONG = 0.35
 # A proposal that lies so far inside somebody's box is a part of that person.
 PART = 0.7
 # The crop that follows the landmarks is kept unless it has left the detected person.

@@ -12,10 +12,11 @@ from bodystream.pipeline.masks import HALF
 from bodystream.pipeline.stages.detect import STRONG
 from bodystream.pipeline.types import Floats, Frame, Image, Mask, ModelInfo, Person
 
-LEAST_PRESENCE = 0.5  # MediaPipe, pose_landmark_by_roi_cpu.pbtxt: under it there is no pose in the crop
-# What a weak detection has to show. On the Sports2D clip whole people show .99 and more, street signs, shutters
-# and bushes under .1, halves of people anything between.
-SURE_PRESENCE = 0.9
+# How much of a body a look has to show. Of somebody followed by their own landmarks: MediaPipe's threshold
+# (pose_landmark_by_roi_cpu.pbtxt). Of a strong detection: less, since the detector is a witness too. Of a weak
+# one: more; on the Sports2D clip whole people show .99 and more, signs, shutters and bushes under .1.
+LEAST_PRESENCE = 0.5
+LEAST_OF_STRONG, LEAST_OF_WEAK = 0.2, 0.9
 
 
 class Segment:
@@ -44,12 +45,11 @@ class Segment:
         people = [p for p in people if id(p) not in first or _is_worth_a_second_look(p, first[id(p)])]
         crops = [person.next_crop or first[id(person)].next_crop for person in people]
         poses = self._net(frame.image, crops) if crops else []
-        # The second look is nearly always the better one, but not at people who are cut by the picture's edge.
-        best = [max(pose, first.get(id(p), pose), key=_presence) for p, pose in zip(people, poses, strict=True)]
+        best = [_better(first.get(id(person)), pose) for person, pose in zip(people, poses, strict=True)]
         return [
             _with_pose(person, pose, frame.image)
             for person, pose in zip(people, best, strict=True)
-            if pose.presence >= (SURE_PRESENCE if _is_proposal(person) else LEAST_PRESENCE)
+            if pose.presence >= _least_presence(person)
         ]
 
     def _first_looks(self, image: Image, people: Sequence[Person]) -> dict[int, Pose]:
@@ -58,6 +58,12 @@ class Segment:
             return {}
         poses = self._net(image, [crop_of_box(person.box) for person in people])
         return {id(person): pose for person, pose in zip(people, poses, strict=True)}
+
+
+def _least_presence(person: Person) -> float:
+    if _is_proposal(person):
+        return LEAST_OF_WEAK
+    return LEAST_OF_STRONG if person.landmarks is None else LEAST_PRESENCE
 
 
 def _is_proposal(person: Person) -> bool:
@@ -69,8 +75,11 @@ def _is_worth_a_second_look(person: Person, first: Pose) -> bool:
     return first.presence >= LEAST_PRESENCE or not _is_proposal(person)
 
 
-def _presence(pose: Pose) -> float:
-    return pose.presence
+def _better(first: Pose | None, second: Pose) -> Pose:
+    """Return the second look, unless it has lost the person: it may, where the picture's edge cuts the body."""
+    if first is None or second.presence >= LEAST_PRESENCE or second.presence >= first.presence:
+        return second
+    return first
 
 
 def _with_pose(person: Person, pose: Pose, image: Image) -> Person:

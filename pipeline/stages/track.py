@@ -16,7 +16,7 @@ TORSO = np.array([11, 12, 24, 23])  # left and right shoulder, right and left hi
 COLOUR_SAMPLES = 24  # the torso's colours are counted on a grid of at most so many pixels a side
 
 # Two crops have come to lie on one body when the limbs' landmarks are this close, in crop sizes.
-SAME_BODY = 0.06
+SAME_BODY = 0.12
 # A crop that jumps further than this between two frames, in crop sizes, has caught somebody else.
 JUMP, JUMP_PER_S = 0.35, 1.0
 # Somebody lost is known again within this time, this near, this much alike in size and colours.
