@@ -94,7 +94,7 @@ def coco(
     detector = Detector(open_session(paths[0], device=device, threads=threads), min_score=LOW_SCORE)
     rows = {}
     for net, path in zip(nets, paths[1:], strict=True):
-        segment = Segment(PoseNet(open_session(path, device=device, threads=threads)))
+        looks = Segment(PoseNet(open_session(path, device=device, threads=threads)))
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(net)
             rows[net] = evaluate(
@@ -102,7 +102,7 @@ def coco(
                 images,
                 detector,
                 # track leaves one crop to a body, where the detector gives a person two boxes
-                [segment, Track(smooth=None)],
+                [looks, Track(smooth=None)],
                 partial(_show, progress, task),
             )
     if json:

@@ -73,7 +73,7 @@ class Person:
     """One person in one frame; each stage fills in what it gives."""
 
     box: Floats  # (4,) x0 y0 x1 y1, px
-    score: float  # 0..1, the detector's when it last saw this person
+    score: float  # 0..1, the detector's when it last saw this person, halved by each look that did not
     id: int = 0  # from 1; 0 until `track` has given one
     mask: Mask | None = None
     landmarks: Floats | None = None  # (33, 3): x px, y px, confidence 0..1

@@ -79,7 +79,7 @@ def _confirm(people: Sequence[Person], boxes: Floats, scores: Floats) -> tuple[l
     """Return the people, each with the detector's box where it has one, and which boxes are left."""
     box_of = dict(match(pairwise_iou(_boxes(people), boxes), SAME_PERSON_IOU))
     kept = [
-        _refreshed(person, boxes[box_of[i]], float(scores[box_of[i]])) if i in box_of else person
+        _refreshed(person, boxes[box_of[i]], float(scores[box_of[i]])) if i in box_of else _doubted(person)
         for i, person in enumerate(people)
     ]
     taken = set(box_of.values())
@@ -91,6 +91,11 @@ def _refreshed(person: Person, box: Floats, score: float) -> Person:
     if crop is not None and _has_left(crop, box):
         crop = None
     return replace(person, box=box, score=score, mask=None, landmarks=None, world=None, next_crop=crop)
+
+
+def _doubted(person: Person) -> Person:
+    # Followed on, but the next stage will want to see more of a body than of somebody the detector vouches for.
+    return replace(person, score=person.score / 2)
 
 
 def _has_left(crop: Crop, box: Floats) -> bool:

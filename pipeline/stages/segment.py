@@ -12,9 +12,9 @@ from bodystream.pipeline.masks import HALF
 from bodystream.pipeline.stages.detect import STRONG
 from bodystream.pipeline.types import Floats, Frame, Image, Mask, ModelInfo, Person
 
-# How much of a body a look has to show. Of somebody followed by their own landmarks: MediaPipe's threshold
-# (pose_landmark_by_roi_cpu.pbtxt). Of a strong detection: less, since the detector is a witness too. Of a weak
-# one: more; on the Sports2D clip whole people show .99 and more, signs, shutters and bushes under .1.
+# How much of a body a look has to show: little of somebody whom the detector vouches for, more of somebody who
+# is only followed by their own landmarks (MediaPipe's threshold, pose_landmark_by_roi_cpu.pbtxt), most of
+# somebody new and doubtful: on the Sports2D clip whole people show .99, signs, shutters and bushes under .1.
 LEAST_PRESENCE = 0.5
 LEAST_OF_STRONG, LEAST_OF_WEAK = 0.2, 0.9
 
@@ -61,9 +61,9 @@ class Segment:
 
 
 def _least_presence(person: Person) -> float:
-    if _is_proposal(person):
-        return LEAST_OF_WEAK
-    return LEAST_OF_STRONG if person.landmarks is None else LEAST_PRESENCE
+    if person.score >= STRONG:
+        return LEAST_OF_STRONG
+    return LEAST_PRESENCE if person.id else LEAST_OF_WEAK
 
 
 def _is_proposal(person: Person) -> bool:

@@ -73,17 +73,17 @@ def test_a_weak_detection_confirms_somebody_known():
     assert (found.id, found.landmarks) == (1, None)
 
 
-def test_somebody_whom_the_detector_does_not_see_is_still_followed():
+def test_somebody_whom_the_detector_does_not_see_is_followed_with_doubt():
     detect = Detect(Detector(person(48)), every=1)
-    people = [replace(person(16), id=1)]
-    for _ in range(10):
+    people = [person(16, id=1, score=0.8)]
+    for score in (0.4, 0.2, 0.1):
         people = [p for p in detect(frame(), people) if p.id]
-        assert [p.id for p in people] == [1]
+        assert [(p.id, p.score) for p in people] == [(1, pytest.approx(score))]
 
 
 def test_one_weak_detection_is_proposed_a_time_and_never_a_part_of_somebody():
     weak, weaker, strong = person(10, score=0.3), person(54, score=0.25), person(32)
-    part = person(32, 20, 15, score=0.4)
+    part = person(32, 20, 15, score=0.33)
     detect = Detect(Detector(strong, part, weak, weaker), every=3)
     found = detect(frame(0), ())
     assert [p.score for p in found] == pytest.approx([0.9, 0.3])
@@ -145,7 +145,7 @@ def test_nobody_costs_no_look():
     assert net.batches == []
 
 
-@pytest.mark.parametrize(("somebody", "presence"), [(person(pose=False), 0.1), (person(), 0.4)])
+@pytest.mark.parametrize(("somebody", "presence"), [(person(pose=False), 0.1), (person(score=0.3, id=1), 0.4)])
 def test_a_crop_without_a_body_is_dropped(somebody, presence):
     assert list(Segment(Net(presence))(frame(), [somebody])) == []
 
