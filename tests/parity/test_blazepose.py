@@ -1,12 +1,17 @@
 """The torch network against the original runtime: its recorded numbers, and itself where installed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from bodystream.errors import WeightsCorrupt
 from bodystream.models.store import fetch
+from bodystream.models.weights import blazepose
 from bodystream.models.weights.blazepose import load_blazepose
+from bodystream.models.weights.tflite import Tensor, read_tflite
 from tests.parity.record_blazepose import COARSE, DATA, SIZES, crops, original
 
 pytestmark = pytest.mark.weights
@@ -49,3 +54,25 @@ def check(
     }
     for name, atol in tolerance.items():
         np.testing.assert_allclose(ours[name], theirs[name], rtol=0, atol=atol, err_msg=name)
+
+
+def test_a_file_with_other_convolutions_fails_with_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = fetch("blazepose-lite")
+    graph = read_tflite(path)
+    first = next(index for index, step in enumerate(graph.operators) if step.kind == "CONV_2D")
+    steps = list(graph.operators)
+    steps[first], steps[first + 1] = steps[first + 1], steps[first]
+    monkeypatch.setattr(blazepose, "read_tflite", lambda _: replace(graph, operators=tuple(steps)))
+    with pytest.raises(
+        WeightsCorrupt, match=r"stem\.0 has a weight of \(24, 1, 3, 3\), expected \(24, 3, 3, 3\)"
+    ):
+        load_blazepose(path)
+
+
+def test_a_weight_that_is_not_taken_fails_with_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = fetch("blazepose-lite")
+    graph = read_tflite(path)
+    extra = Tensor("stray", (1,), np.zeros(1, np.float32))
+    monkeypatch.setattr(blazepose, "read_tflite", lambda _: replace(graph, tensors=(*graph.tensors, extra)))
+    with pytest.raises(WeightsCorrupt, match="stray is used 0 times"):
+        load_blazepose(path)
