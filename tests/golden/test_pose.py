@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from bodystream.export.wrap_pose import PoseForExport, refine
+from bodystream.export.wrap_pose import PoseForExport, in_tiles, refine
 from bodystream.models.crop import Crop
 from bodystream.models.keypoints import COCO, COCO_KEYPOINTS, EDGES, KEYPOINTS, SWAP
 from bodystream.models.pose import PoseNet, pose_of, upright
@@ -120,6 +120,13 @@ def test_refine_takes_the_centre_of_gravity_nearby(point, cells, expected):
 def test_refine_does_not_believe_a_weak_peak():
     found = refine(torch.tensor([[[81.0, 40.0]]]), heat((20, 10)) - 0.1)
     np.testing.assert_array_equal(found[0, 0], [81, 40])
+
+
+def test_a_convolution_in_tiles_is_the_same_convolution():
+    torch.manual_seed(0)
+    conv, image = torch.nn.Conv2d(5, 1, 3, padding=1), torch.rand(2, 5, 16, 24)
+    with torch.inference_mode():
+        torch.testing.assert_close(in_tiles(conv)(image), conv(image))
 
 
 @pytest.mark.weights

@@ -2,17 +2,19 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
 from bodystream.errors import WeightsCorrupt
+from bodystream.export.wrap_pose import PoseForExport, refine
 from bodystream.models.store import fetch
 from bodystream.models.weights import blazepose
 from bodystream.models.weights.blazepose import load_blazepose
 from bodystream.models.weights.tflite import Tensor, read_tflite
-from tests.parity.record_blazepose import COARSE, DATA, SIZES, crops, original
+from tests.parity.record_blazepose import COARSE, CROPS, DATA, SIZES, crops, original
 
 pytestmark = pytest.mark.weights
 
@@ -24,6 +26,23 @@ def test_agrees_with_the_recorded_numbers_of_the_original_runtime(size: str) -> 
     ours = run_torch(size)
     ours |= {name: ours[name][COARSE] for name in ("mask", "heatmaps")}
     check(ours, record, largest={name: float(record[f"{name}-largest"]) for name in ours})
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_exported_module_says_what_the_network_says(size: str) -> None:
+    net = load_blazepose(fetch(f"blazepose-{size}"))
+    pixels = torch.from_numpy(np.stack([cv2.imread(str(path)) for path in CROPS]))  # (2, 256, 256, 3) BGR
+    with torch.inference_mode():
+        plain = net(torch.from_numpy(crops()))
+        landmarks, presence, mask, world = PoseForExport(net)(pixels)
+    body = refine(plain.landmarks[:, :33, :2], plain.heatmaps[:, :33])
+    torch.testing.assert_close(landmarks[:, :33, :2], body, rtol=0, atol=2e-3)
+    torch.testing.assert_close(landmarks[:, 33:, :2], plain.landmarks[:, 33:, :2], rtol=0, atol=2e-3)
+    torch.testing.assert_close(landmarks[..., 2], plain.landmarks[..., 2], rtol=0, atol=5e-3)
+    torch.testing.assert_close(landmarks[..., 3:], plain.landmarks[..., 3:].sigmoid(), rtol=0, atol=1e-4)
+    torch.testing.assert_close(presence, plain.presence[:, 0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(mask / 255, plain.mask.sigmoid(), rtol=0, atol=1.5 / 255)
+    torch.testing.assert_close(world, plain.world, rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow
