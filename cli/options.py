@@ -96,8 +96,8 @@ PolicyName = Annotated[
     Literal["auto", "every", "latest", "paced"],
     typer.Option(
         "--policy",
-        help="Where frames come faster than they are worked on: wait (every), drop the older one (latest), or "
-        "play a file at its own speed and drop (paced); auto is every for files and latest for live sources.",
+        help="When frames come faster than they are worked on: wait (every), drop the older one (latest), "
+        "or play a file at its own speed and drop (paced); auto is every for files and latest for live sources.",
         rich_help_panel=TIME,
     ),
 ]

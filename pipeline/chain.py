@@ -63,11 +63,13 @@ class Chain:
 class SceneCuts:
     """Tells when a frame has nothing to do with the one before it.
 
-    The measure is the mean absolute difference of two small grey pictures with their means taken out, so
-    that a light switched on is no cut. A cut stands out from the recent motion of the clip.
+    The measure is one minus the correlation of two small grey pictures: 0 alike, 1 unrelated; a sun that
+    comes out or a light switched on changes it little. A cut must also stand out from the clip's recent motion.
     """
 
-    LEAST = 20.0  # grey levels
+    # Measured on the zoo's eleven clips: neighbouring frames up to .065, every fifth frame up to .094;
+    # joins of two clips from .172 (two cameras on one place) to over .5 (two places).
+    LEAST = 0.14
     TIMES_USUAL = 4.0
 
     def __init__(self) -> None:
@@ -76,14 +78,21 @@ class SceneCuts:
 
     def is_cut(self, image: Image) -> bool:
         """Compare with the last image that was shown; sizes may differ."""
-        step = max(1, min(image.shape[:2]) // 90)  # an even sample is enough, and a tenth of the cost
-        grey = cv2.cvtColor(np.ascontiguousarray(image[::step, ::step]), cv2.COLOR_BGR2GRAY)
-        small = cv2.resize(grey, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32)
-        small -= small.mean()
-        last, self._last = self._last, small
+        last, self._last = self._last, _small(image)
         if last is None:
             return False
-        difference = float(np.abs(small - last).mean())
-        is_cut = difference > max(self.LEAST, self.TIMES_USUAL * self._usual)
-        self._usual = 0.0 if is_cut else 0.9 * self._usual + 0.1 * difference
+        change = 1 - float((self._last * last).sum())
+        is_cut = change > max(self.LEAST, self.TIMES_USUAL * self._usual)
+        self._usual = 0.0 if is_cut else 0.9 * self._usual + 0.1 * change
         return is_cut
+
+
+def _small(image: Image) -> NDArray[np.float32]:
+    """Shrink to grey (18, 32), mean 0, squares that sum to 1; a picture of one colour gives a constant."""
+    step = max(1, min(image.shape[:2]) // 90)  # an even sample is enough, and a tenth of the cost
+    grey = cv2.cvtColor(np.ascontiguousarray(image[::step, ::step]), cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(grey, (32, 18), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small -= small.mean()
+    length = float(np.linalg.norm(small))
+    # Under one grey level of contrast there is nothing to correlate: flat pictures are like one another.
+    return small / length if length > small.size**0.5 else np.full_like(small, small.size**-0.5)

@@ -66,6 +66,6 @@ def one_euro(
 
 
 def _alpha(cutoff_hz: Any, step_s: float) -> Any:
-    """Share of the new sample in a first-order low-pass: 1 / (1 + 1 / (2 pi cutoff step)); number or array."""
+    """Share of the new sample in a first-order low-pass: 1 / (1 + 1 / (2 pi cutoff step))."""
     turn = 2 * math.pi * step_s * cutoff_hz
     return turn / (turn + 1)

@@ -1,18 +1,8 @@
-"""Who is who: overlap of boxes, and pairs of the best."""
+"""Who is who: pairs of the most alike, and what lies inside what."""
 
 import numpy as np
 
 from bodystream.pipeline.types import Floats
-
-
-def iou(a_xyxy: Floats, b_xyxy: Floats) -> Floats:
-    """Intersection over union of every box of `a` (N, 4) with every box of `b` (M, 4): (N, M), 0..1."""
-    corner0 = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
-    corner1 = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
-    shared = np.clip(corner1 - corner0, 0, None).prod(-1)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(-1) for boxes in (a_xyxy, b_xyxy)]
-    whole = areas[0][:, None] + areas[1][None] - shared
-    return np.asarray(shared / np.maximum(whole, 1e-9), np.float32)
 
 
 def match(likeness: Floats, least: float) -> list[tuple[int, int]]:
@@ -32,3 +22,12 @@ def match(likeness: Floats, least: float) -> list[tuple[int, int]]:
             free_rows.remove(row)
             free_columns.remove(column)
     return pairs
+
+
+def share_inside(boxes_xyxy: Floats, others_xyxy: Floats) -> Floats:
+    """Share of each box's area, (N, 4), that lies inside each other box, (M, 4): (N, M), 0..1."""
+    corner0 = np.maximum(boxes_xyxy[:, None, :2], others_xyxy[None, :, :2])
+    corner1 = np.minimum(boxes_xyxy[:, None, 2:], others_xyxy[None, :, 2:])
+    shared = np.clip(corner1 - corner0, 0, None).prod(-1)
+    areas = np.clip(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0, None).prod(-1)
+    return np.asarray(shared / np.maximum(areas, 1e-9)[:, None], np.float32)

@@ -4,7 +4,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from bodystream.errors import BodystreamError, OutputFailed
 from bodystream.pipeline.chain import Chain
@@ -38,11 +37,18 @@ class Run:
     """
 
     def __init__(
-        self, source: Source, chain: Chain, sinks: Sequence[Sink], wiring: Wiring, views: Sequence[Sink] = ()
+        self,
+        header: Header,
+        source: Source,
+        chain: Chain,
+        sinks: Sequence[Sink],
+        wiring: Wiring,
+        views: Sequence[Sink] = (),
     ) -> None:
         self.book = LatencyBook(["capture", "decode", "wait", *(stage.name for stage in chain.stages)])
         self.frames = 0
-        self._source, self._chain, self._wiring = source, chain, wiring
+        self.wiring = wiring
+        self._header, self._source, self._chain = header, source, chain
         self._views = tuple(views)
         self._frames: Handoff[tuple[Frame, int]] = Handoff(wiring.policy, wiring.queue)
         self._writers = [_Writer(sink, self) for sink in sinks]
@@ -51,17 +57,14 @@ class Run:
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
 
-    def __call__(
-        self, settings: Mapping[str, Any], keypoints: tuple[str, ...], observe: Callable[[Result], None]
-    ) -> End:
+    def __call__(self, observe: Callable[[Result], None] = lambda _result: None) -> End:
         """Run to the end of the source, close everything; then return what is known, or raise the failure."""
-        header = Header(self._source.info, self._chain.models, settings, keypoints)
         opened: list[Sink] = []
         reader = threading.Thread(target=self._read, name="source", daemon=True)
         try:
             for sink in [*(writer.sink for writer in self._writers), *self._views]:
                 opened.append(sink)
-                sink.open(header)
+                sink.open(self._header)
             for writer in self._writers:
                 writer.thread.start()
             reader.start()
@@ -84,6 +87,11 @@ class Run:
             raise self._failure
         return end
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What went wrong in the source so far, by cause."""
+        return self._source.counts
+
     def fail(self, failure: BaseException) -> None:
         """Keep the first failure and let the run come to its end; may be called from any thread."""
         with self._lock:
@@ -94,21 +102,21 @@ class Run:
         """Count a sink's spans, and the frame's end-to-end time once every part is done with it."""
         self.book.add(spans)
         self._late.extend(spans)
-        now_ns = self._wiring.clock()
+        now_ns = self.wiring.clock()
         if self._tally.done(frame.index, now_ns):
             whole = Span("end to end", frame.index, frame.captured_ns, 0, now_ns - frame.captured_ns)
             self.book.add([whole])
 
     def _read(self) -> None:
         """The source's thread."""
-        stop = self._wiring.stop
-        pacer = Pacer(self._wiring.clock, stop.wait)
+        stop = self.wiring.stop
+        pacer = Pacer(self.wiring.clock, stop.wait)
         try:
             for frame in self._source:
                 self.book.add(frame.spans)
-                if self._wiring.policy is Policy.PACED and not pacer.hold(float(frame.pts)):
+                if self.wiring.policy is Policy.PACED and not pacer.hold(float(frame.pts)):
                     break
-                if stop.is_set() or not self._frames.put((frame, self._wiring.clock())):
+                if stop.is_set() or not self._frames.put((frame, self.wiring.clock())):
                     break
             self._frames.close()
         except BaseException as exc:  # noqa: BLE001 - handed over to the thread that can tell the user
@@ -118,7 +126,7 @@ class Run:
         """The chain's loop, in the caller's thread."""
         dropped = 0
         for frame, handed_ns in self._frames:
-            now_ns = self._wiring.clock()
+            now_ns = self.wiring.clock()
             wait = Span("wait", frame.index, handed_ns, 0, now_ns - handed_ns)
             people, spans, events = self._chain(frame)
             spans = (*frame.spans, wait, *spans)
@@ -140,7 +148,7 @@ class Run:
 
     def _end(self) -> End:
         fps = self._tally.fps()
-        target = self._wiring.target_fps
+        target = self.wiring.target_fps
         return End(
             frames=self.frames,
             dropped={"busy": self._frames.dropped} if self._frames.dropped else {},

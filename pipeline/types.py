@@ -114,9 +114,9 @@ class SourceInfo:
     height: int
     rate: Fraction | None  # nominal frames a second; None where the container states none
     live: bool  # a camera or a stream: frames may be dropped, and come when they come
-    length: int | None  # frames, where known
+    length: int | None  # frames that will be given, where known
     path: Path | None = None  # the file, for sources that are one (audio is taken from it)
-    start: Fraction = Fraction(0)  # media time at which reading began
+    start: Fraction = Fraction(0)  # the media time that was asked for as the beginning
     notes: tuple[
         str, ...
     ] = ()  # what the user should be told: "camera 0 opened as YUY2 640×480 at 7.5 fps; ..."

@@ -23,7 +23,7 @@ def link_package(target: Path) -> Path:
         path.name: path for path in (ROOT / folders["bodystream"]).iterdir() if path.name != "__pycache__"
     }
     for old in package.iterdir():
-        if old.name not in wanted:
+        if old.is_symlink() and old.name not in wanted:
             old.unlink()
     for name, path in wanted.items():
         if not (package / name).exists():

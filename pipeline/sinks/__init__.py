@@ -1,1 +1,92 @@
-"""Where results go."""
+"""Where results go: `open_sinks` chooses the writer by the suffix, as ffmpeg and pandoc do."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bodystream.errors import OutputExists, OutputFailed, UnknownSuffix, UsageError
+from bodystream.pipeline.draw import ALL, Layers, draw
+from bodystream.pipeline.sinks.coco import CocoSink
+from bodystream.pipeline.sinks.csv import CsvSink
+from bodystream.pipeline.sinks.jsonl import JsonlSink
+from bodystream.pipeline.sinks.npz import NpzSink
+from bodystream.pipeline.sinks.overlay import OverlaySink
+from bodystream.pipeline.sinks.trace import TraceSink
+from bodystream.pipeline.types import Image, Result, Sink
+
+Draw = Callable[[Image, Result], Image]
+Tell = Callable[[str], None]
+
+# A new format is one line here. Where two suffixes fit, the longer one wins.
+WRITERS: dict[str, Callable[[Path, Draw, Tell], Sink]] = {
+    ".coco.json": lambda path, _draw, _tell: CocoSink(path),
+    ".csv": lambda path, _draw, _tell: CsvSink(path),
+    ".jsonl": lambda path, _draw, _tell: JsonlSink(path),
+    ".mkv": lambda path, draw, tell: OverlaySink(path, draw, tell=tell),
+    ".mp4": lambda path, draw, tell: OverlaySink(path, draw, tell=tell),
+    ".npz": lambda path, _draw, _tell: NpzSink(path),
+    ".trace.json": lambda path, _draw, _tell: TraceSink(path),
+}
+
+
+def open_sinks(
+    specs: Sequence[str],
+    *,
+    tell: Tell,
+    overwrite: bool = False,
+    inputs: Sequence[Path] = (),
+    layers: Layers = ALL,
+    hud: Callable[[Result], Sequence[str]] = lambda _result: (),
+) -> list[Sink]:
+    """Make a writer for every output path, "-" for JSON lines on standard output; none is begun yet.
+
+    `inputs` are files that must not be written over, `layers` and the lines of `hud` what is drawn into
+    videos, `tell` takes what the user should know. All outputs are checked before the first is made. Raises
+    UnknownSuffix, UsageError (the same output twice), OutputExists, OutputFailed.
+    """
+
+    def drawn(image: Image, result: Result) -> Image:
+        return draw(image, result, layers, hud(result))
+
+    writers = [_writer(spec) for spec in specs]
+    for position, spec in enumerate(specs):
+        if any(_same(spec, other) for other in specs[:position]):
+            raise UsageError(f"two outputs are {spec}; give each its own name")
+        if spec != "-":
+            _check(Path(spec), overwrite, inputs)
+    return [writer(Path(spec), drawn, tell) for spec, writer in zip(specs, writers, strict=True)]
+
+
+def _writer(spec: str) -> Callable[[Path, Draw, Tell], Sink]:
+    if spec == "-":
+        return lambda _path, _draw, _tell: JsonlSink(None)
+    name = Path(spec).name.lower()
+    fitting = [suffix for suffix in WRITERS if name.endswith(suffix)]
+    if not fitting:
+        known = " ".join(sorted(WRITERS))
+        raise UnknownSuffix(
+            f"no writer for {spec}; the known ones are {known} and - for JSON lines on stdout"
+        )
+    return WRITERS[max(fitting, key=len)]
+
+
+def _same(spec: str, other: str) -> bool:
+    """Whether two outputs are one file, links followed."""
+    if "-" in (spec, other):
+        return spec == other
+    one, two = Path(spec), Path(other)
+    return one.resolve() == two.resolve() or (one.exists() and two.exists() and one.samefile(two))
+
+
+def _check(path: Path, overwrite: bool, inputs: Sequence[Path]) -> None:
+    """Raise the error that writing `path` would end in, as far as it can be known before."""
+    if path.exists() and any(source.exists() and path.samefile(source) for source in inputs):
+        raise OutputExists(f"{path} is the input, which is never written over; give the output another name")
+    if path.is_dir():
+        raise OutputFailed(f"cannot write {path}: it is a folder; give a file name")
+    if path.exists() and not overwrite:
+        raise OutputExists(f"{path} exists; give --overwrite to replace it, or another name")
+    if not path.parent.is_dir():
+        raise OutputFailed(f"cannot write {path}: there is no folder {path.parent}; make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise OutputFailed(f"cannot write {path}: no permission; choose a folder that you may write to")

@@ -19,7 +19,7 @@ class Choices:
 
     detect_every: int = 10
     max_people: int = 20
-    min_score: float = 0.3
+    min_score: float = 0.2
     smooth: str = "mediapipe"  # or "vnect", "off"
     repair_flips: bool = True
 

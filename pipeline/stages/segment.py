@@ -3,13 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from bodystream.models.crop import Crop, crop_of_box
 from bodystream.models.pose import Pose
+from bodystream.pipeline.masks import HALF
+from bodystream.pipeline.stages.detect import STRONG
 from bodystream.pipeline.types import Floats, Frame, Image, Mask, ModelInfo, Person
 
 LEAST_PRESENCE = 0.5  # MediaPipe, pose_landmark_by_roi_cpu.pbtxt: under it there is no pose in the crop
+# What a weak detection has to show. On the Sports2D clip whole people show .99 and more, street signs, shutters
+# and bushes under .1, halves of people anything between.
+SURE_PRESENCE = 0.9
 
 
 class Segment:
@@ -34,25 +40,45 @@ class Segment:
 
     def __call__(self, frame: Frame, people: Sequence[Person]) -> Sequence[Person]:
         """Return the people whose body is found."""
-        if not people:
-            return ()
-        crops = [person.next_crop for person in people]
-        fresh = [i for i, crop in enumerate(crops) if crop is None]
-        first_looks = self._net(frame.image, [crop_of_box(people[i].box) for i in fresh]) if fresh else ()
-        for i, look in zip(fresh, first_looks, strict=True):
-            crops[i] = look.next_crop
-        poses = self._net(frame.image, [crop for crop in crops if crop is not None])
+        first = self._first_looks(frame.image, [person for person in people if person.next_crop is None])
+        people = [p for p in people if id(p) not in first or _is_worth_a_second_look(p, first[id(p)])]
+        crops = [person.next_crop or first[id(person)].next_crop for person in people]
+        poses = self._net(frame.image, crops) if crops else []
+        # The second look is nearly always the better one, but not at people who are cut by the picture's edge.
+        best = [max(pose, first.get(id(p), pose), key=_presence) for p, pose in zip(people, poses, strict=True)]
         return [
-            _with_pose(person, pose)
-            for person, pose in zip(people, poses, strict=True)
-            if pose.presence >= LEAST_PRESENCE
+            _with_pose(person, pose, frame.image)
+            for person, pose in zip(people, best, strict=True)
+            if pose.presence >= (SURE_PRESENCE if _is_proposal(person) else LEAST_PRESENCE)
         ]
 
+    def _first_looks(self, image: Image, people: Sequence[Person]) -> dict[int, Pose]:
+        """Look at people of whom only the box is known; poses by the identity of the person's record."""
+        if not people:
+            return {}
+        poses = self._net(image, [crop_of_box(person.box) for person in people])
+        return {id(person): pose for person, pose in zip(people, poses, strict=True)}
 
-def _with_pose(person: Person, pose: Pose) -> Person:
+
+def _is_proposal(person: Person) -> bool:
+    return not person.id and person.score < STRONG
+
+
+def _is_worth_a_second_look(person: Person, first: Pose) -> bool:
+    # What the detector is sure of gets one anyway: crouching people may show only in the better crop.
+    return first.presence >= LEAST_PRESENCE or not _is_proposal(person)
+
+
+def _presence(pose: Pose) -> float:
+    return pose.presence
+
+
+def _with_pose(person: Person, pose: Pose, image: Image) -> Person:
+    # Whoever comes with last frame's landmarks was not seen by the detector in this one: the box is the mask's.
+    followed = person.landmarks is not None
     return replace(
         person,
-        box=_box(person, pose),
+        box=mask_bounds(pose, (image.shape[1], image.shape[0])) if followed else person.box,
         mask=Mask(pose.mask, pose.to_image),
         landmarks=pose.landmarks,
         world=pose.world,
@@ -60,13 +86,12 @@ def _with_pose(person: Person, pose: Pose) -> Person:
     )
 
 
-def _box(person: Person, pose: Pose) -> Floats:
-    if person.landmarks is None or person.next_crop is None:
-        return person.box  # straight from the detector
-    return moved_box(person.box, person.next_crop, pose.next_crop)
-
-
-def moved_box(box: Floats, before: Crop, after: Crop) -> Floats:
-    """Move and scale a box (4,), px, as the body's own crop moved from one frame to the next."""
-    old, new = np.array([before.x, before.y] * 2), np.array([after.x, after.y] * 2)
-    return (new + (box - old) * (after.size / before.size)).astype(np.float32)
+def mask_bounds(pose: Pose, size: tuple[int, int]) -> Floats:
+    """Bounding box (4,), px, of a pose's mask within an image of `size`; of its landmarks where the mask is empty."""
+    inside = (pose.mask > HALF).astype(np.uint8)
+    outlines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    points = pose.landmarks[:, :2]
+    if outlines:
+        outline = np.concatenate(outlines)[:, 0] + 0.5  # (P, 2), centres of pixels
+        points = (outline @ pose.to_image[:, :2].T + pose.to_image[:, 2]).astype(np.float32)
+    return np.clip(np.concatenate([points.min(0), points.max(0)]), 0, [*size, *size]).astype(np.float32)

@@ -8,13 +8,15 @@ from bodystream.errors import OutputFailed, StageFailed, StreamLost, UsageError
 from bodystream.pipeline.chain import Chain
 from bodystream.pipeline.handoff import Policy
 from bodystream.pipeline.runner import Run, Wiring
+from bodystream.pipeline.types import Header
 from tests.fakes import Clock, FakeSource, FakeStage, ListSink, frame, person
 
 
 def run(source, sinks=(), stages=None, views=(), observe=lambda _result: None, **wiring):
     clock = Clock()
     chain = Chain(stages or [FakeStage()], clock)
-    return Run(source, chain, sinks, Wiring(clock, **wiring), views)({}, ("nose",), observe)
+    header = Header(source.info, chain.models, {}, ("nose",))
+    return Run(header, source, chain, sinks, Wiring(clock, **wiring), views)(observe)
 
 
 def test_every_frame_reaches_every_sink_in_order():

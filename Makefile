@@ -1,0 +1,39 @@
+# make demo    a real clip through the pipeline: an annotated video, a results file, a timeline
+# make test    lint, types and tests
+# make clean   away with everything that these made, the cache of weights excepted
+#
+# PYTHON=python3.12 chooses the interpreter. Both work in .venv and need nothing but Python and a package index.
+
+PYTHON = python3
+BIN = .venv/bin
+RESULTS = demo-results
+
+.PHONY: demo test clean
+
+demo: .venv/installed
+	clip=$$($(BIN)/bodystream models path sports2d-demo) && \
+	$(BIN)/bodystream run "$$clip" --overwrite \
+		-o $(RESULTS)/demo.mp4 -o $(RESULTS)/demo.jsonl -o $(RESULTS)/demo.trace.json
+	@echo "The results are in $(RESULTS)/: demo.mp4 (watch it), demo.jsonl (people, masks, landmarks of every"
+	@echo "frame), demo.trace.json (the timeline; load it into a trace viewer)."
+
+# ruff and mypy run as tests: tests/unit/test_types.py
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv build $(RESULTS) *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/installed: .venv/made pyproject.toml
+	$(BIN)/python -m pip install --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --editable '.[dev]'
+	@touch $@
+
+.venv/made:
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 15) or sys.exit("bodystream needs Python 3.11 to 3.14 and found " + sys.version.split()[0] + ": give another one, make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	@touch $@

@@ -1,0 +1,119 @@
+"""`bodystream export`: networks into ONNX files that were compared with torch."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bodystream.cli.config import ConfigFile
+from bodystream.errors import OutputExists, UsageError
+
+if TYPE_CHECKING:  # the export brings torch in
+    from bodystream.export.check import Finding
+
+# What `bodystream run` takes for a stage if not told otherwise.
+NETWORK_OF_STAGE = {"detect": "picodet-s", "segment": "blazepose-full"}
+
+
+def export(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME",
+            help="A stage (detect, segment), for the network that run takes by default, or a network: "
+            "picodet-s, blazepose-lite, blazepose-full, blazepose-heavy.",
+            show_default=False,
+        ),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Export every network.")] = False,
+    folder: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go: FOLDER/NETWORK.onnx."),
+    ] = Path("onnx"),
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Freeze the batch; if not given, that of networks that look at people's crops is free.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was checked as JSON.")] = False,
+    _config: ConfigFile = None,
+) -> None:
+    """Write networks as ONNX files, each compared with torch: names, shapes, values.
+
+    A file whose check fails is not kept. Metadata in the files tells stage, interface, source and licence.
+
+    Examples:
+
+    bodystream export detect segment -o onnx/
+
+    bodystream export blazepose-heavy --batch 4 -o onnx/
+    """
+    from bodystream.cli.screen import progress_bars
+    from bodystream.export import prepare
+
+    files = {
+        name: folder / f"{name}.onnx" for name in _chosen(names or [], everything, list(prepare.NETWORKS))
+    }
+    if there := [str(file) for file in files.values() if file.exists() and not overwrite]:
+        raise OutputExists(
+            f"{', '.join(there)}: exists already; add --overwrite, or give another folder with -o"
+        )
+    with progress_bars() as progress:
+        checked = {
+            name: prepare.export(name, file, batch=batch, progress=progress, offline=offline or None)
+            for name, file in files.items()
+        }
+    if as_json:
+        _print_json(files, checked)
+    else:
+        _print_table(files, checked)
+
+
+def _chosen(names: Sequence[str], everything: bool, known: Sequence[str]) -> list[str]:
+    """Names of networks, each once, in the order asked for."""
+    if bool(names) == everything:
+        stages = ", ".join(NETWORK_OF_STAGE)
+        raise UsageError(f"name what to export, or else give --all; known: {stages}, {', '.join(known)}")
+    if everything:
+        return list(known)
+    chosen = [NETWORK_OF_STAGE.get(name, name) for name in names]
+    if unknown := [name for name in chosen if name not in known]:
+        stages = ", ".join(NETWORK_OF_STAGE)
+        raise UsageError(f"no stage or network called {unknown[0]!r}; known: {stages}, {', '.join(known)}")
+    return list(dict.fromkeys(chosen))
+
+
+def _print_table(files: dict[str, Path], checked: "dict[str, tuple[Finding, ...]]") -> None:
+    from bodystream.cli.screen import print_table
+
+    print_table(
+        ["network", "check", "of", "", "result"],
+        [
+            [name, finding.step, finding.what, "✓" if finding.ok else "✗", finding.detail]
+            for name, findings in checked.items()
+            for finding in findings
+        ],
+    )
+    for file in files.values():
+        typer.echo(f"wrote {file}")
+
+
+def _print_json(files: dict[str, Path], checked: "dict[str, tuple[Finding, ...]]") -> None:
+    rows = [
+        {
+            "network": name,
+            "file": str(files[name]),
+            "checks": [
+                {"check": finding.step, "of": finding.what, "ok": finding.ok, "result": finding.detail}
+                for finding in findings
+            ],
+        }
+        for name, findings in checked.items()
+    ]
+    typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))

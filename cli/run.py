@@ -1,0 +1,182 @@
+"""`bodystream run`: a source through the pipeline into files, a window or the terminal."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from bodystream.cli import options as o
+from bodystream.cli.config import ConfigFile
+from bodystream.cli.exits import ExitCode
+from bodystream.errors import UsageError
+
+if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
+    from bodystream.pipeline.runner import Run
+    from bodystream.pipeline.sinks.window import Window
+    from bodystream.pipeline.types import End, Header
+
+
+def run(
+    source: o.SourceArgument,
+    output: o.Outputs = None,
+    overwrite: o.Overwrite = False,
+    show: o.Show = False,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+    start: o.Start = None,
+    end: o.Finish = None,
+    stride: o.Stride = 1,
+    max_frames: o.MaxFrames = None,
+    size: o.Size = None,
+    fps: o.Rate = None,
+    fourcc: o.FourCC = None,
+    detect: o.DetectNet = "picodet-s",
+    segment: o.SegmentNet = "full",
+    detect_every: o.DetectEvery = 10,
+    max_people: o.MaxPeople = 20,
+    min_score: o.MinScore = 0.2,
+    smooth: o.Smooth = "mediapipe",
+    flip_repair: o.Flips = True,
+    device: o.Device = "auto",
+    threads: o.Threads = None,
+    spin: o.Spin = False,
+    offline: o.Offline = False,
+    policy: o.PolicyName = "auto",
+    queue: o.Queue = 2,
+    target_fps: o.TargetFps = None,
+    strict_fps: o.StrictFps = False,
+    _config: ConfigFile = None,
+) -> ExitCode:
+    """Find the people in a video: masks, landmarks, ids; write what the suffixes of -o ask for.
+
+    Examples:
+
+    bodystream run dance.mp4 -o dance.overlay.mp4 -o dance.jsonl
+
+    bodystream run 0 --show --target-fps 30
+    """
+    flags = {name: value for name, value in locals().items() if name != "_config" and value is not None}
+    outputs = output or []
+    if json and "-" in outputs:
+        raise UsageError("--json and -o - both write to stdout; leave one out")
+    if strict_fps and target_fps is None:
+        raise UsageError("--strict-fps needs a rate to be strict about; add --target-fps 30")
+
+    import time
+
+    from bodystream.cli.prepare import prepared
+    from bodystream.models.keypoints import KEYPOINTS
+    from bodystream.pipeline.chain import Chain
+    from bodystream.pipeline.draw import Hud
+    from bodystream.pipeline.handoff import Policy
+    from bodystream.pipeline.runner import Run, Wiring
+    from bodystream.pipeline.sinks import open_sinks
+    from bodystream.pipeline.source import open_source
+    from bodystream.pipeline.stages import Choices, Placement, open_stages
+    from bodystream.pipeline.types import Header
+
+    console = Console(stderr=True, quiet=quiet)
+    opened = open_source(
+        source,
+        start=start,
+        end=end,
+        stride=stride,
+        max_frames=max_frames,
+        size=_size(size),
+        fps=fps,
+        fourcc=fourcc,
+    )
+    try:
+        inputs = [opened.info.path] if opened.info.path else []
+        sinks = open_sinks(outputs, tell=console.print, overwrite=overwrite, inputs=inputs, hud=Hud())
+        detector, pose = prepared([detect, f"blazepose-{segment}"], offline=offline)
+        stages = open_stages(
+            detector,
+            pose,
+            Choices(detect_every, max_people, min_score, smooth, flip_repair),
+            Placement(device, threads, spin),
+        )
+        chosen = Policy(policy) if policy != "auto" else Policy.LATEST if opened.info.live else Policy.EVERY
+        wiring = Wiring(time.monotonic_ns, chosen, queue, target_fps)
+        chain = Chain(stages, wiring.clock)
+        header = Header(opened.info, chain.models, flags | {"policy": str(chosen)}, KEYPOINTS)
+
+        def stop() -> None:
+            wiring.stop.set()
+            opened.close()
+
+        views = _windows(stop, wiring.stop.is_set) if show else []
+        for note in opened.info.notes:
+            console.print(note, markup=False, highlight=False)
+        with _ending_on_interrupt(stop) as interrupted:
+            summary = _watched(Run(header, opened, chain, sinks, wiring, views), header, console, quiet=quiet)
+    finally:
+        opened.close()
+    _report(summary, header, console, json=json)
+    if interrupted():
+        return ExitCode.INTERRUPTED
+    return ExitCode.TOO_SLOW if strict_fps and not summary.met else ExitCode.OK
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise UsageError(f"--size {text} is not a size. Example: 1280x720.")
+    return int(width), int(height)
+
+
+def _windows(stop: Callable[[], None], stopped: Callable[[], bool]) -> "list[Window]":
+    from bodystream.pipeline.sinks.window import Window
+
+    return [Window(stop, stopped)]
+
+
+@contextmanager
+def _ending_on_interrupt(stop: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """Ctrl-C ends the source, and the files are finished; a second one gives up on them too."""
+    pressed: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        pressed.append(number)
+        signal.signal(number, signal.default_int_handler)
+        stop()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watched(run: "Run", header: "Header", console: Console, *, quiet: bool) -> "End":
+    """Carry the run out, and show how it goes."""
+    if quiet:
+        return run()
+    from bodystream.cli.live import LiveView
+    from bodystream.pipeline.draw import Rate
+
+    view = LiveView(
+        console, header, run.book.rows, Rate(), counts=lambda: run.counts, target_fps=run.wiring.target_fps
+    )
+    with view:
+        return run(view)
+
+
+def _report(end: "End", header: "Header", console: Console, *, json: bool) -> None:
+    from bodystream.cli.live import summary_json, summary_table
+
+    if json:
+        import orjson
+
+        typer.echo(orjson.dumps(summary_json(end, header), option=orjson.OPT_INDENT_2).decode())
+    else:
+        # A log file has no width: wide enough that no column is cut.
+        wide = console if console.is_terminal else Console(stderr=True, quiet=console.quiet, width=160)
+        wide.print(summary_table(end, header))

@@ -1,0 +1,165 @@
+"""From weights to a checked ONNX file, once; afterwards the file is only found again.
+
+A prepared file's name holds a key over all that went into it: weights, batch, version, and the code that made
+it. Nothing here imports torch or onnx before a file has to be made.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bodystream
+from bodystream.errors import ModelError, UsageError
+from bodystream.models import store
+from bodystream.models.zoo import find
+
+if TYPE_CHECKING:
+    from bodystream.export.check import Finding
+    from bodystream.export.to_onnx import Exportable
+
+FREE_BATCHES = (
+    0,
+    1,
+    2,
+    5,
+)  # where a file with a free batch is compared: nobody, one, and more than it was traced with
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network that can be prepared: zoo names of its weights, parameters first, and what builds it."""
+
+    weights: tuple[str, ...]
+    build: Callable[[list[Path]], "Exportable"]
+    batch: int | None  # None: free, for networks that look at the crops of all people at once
+
+
+def prepare(
+    name: str,
+    *,
+    directory: Path | None = None,
+    batch: int | None = None,
+    progress: store.Progress | None = None,
+    offline: bool | None = None,
+) -> Path:
+    """Path of the network's ONNX file, made now where `directory` (None: the cache's) lacks it.
+
+    `batch` freezes the batch. `progress` is told of downloads in bytes and of the export in steps.
+    Raises UsageError for an unknown name, WeightsMissing, WeightsCorrupt, ExportFailed.
+    """
+    network = _network(name)
+    path = (directory or store.onnx_dir()) / f"{name}.{_key(network, batch or network.batch)}.onnx"
+    if not path.exists():
+        export(name, path, batch=batch, progress=progress, offline=offline)
+    return path
+
+
+def export(
+    name: str,
+    target: Path,
+    *,
+    batch: int | None = None,
+    progress: store.Progress | None = None,
+    offline: bool | None = None,
+) -> tuple["Finding", ...]:
+    """Make the network's ONNX file at `target`, and return what was checked. Raises as `prepare`.
+
+    An existing file is replaced, and only by one that passed.
+    """
+    network = _network(name)
+    if batch is not None and batch < 1:
+        raise UsageError(f"a batch of {batch}: expected 1 or more")
+    batch = batch or network.batch
+    weights = [store.fetch(each, progress=progress, offline=offline) for each in network.weights]
+
+    def step(done: int) -> None:
+        if progress:
+            progress(f"preparing {name}", done, 3)
+
+    step(0)
+    from bodystream.export.check import check  # torch comes in here, and takes seconds
+    from bodystream.export.meta import metadata
+    from bodystream.export.to_onnx import to_onnx
+
+    built = network.build(weights)
+    step(1)
+    with _whole_or_not_at_all(target) as part:
+        to_onnx(built, part, metadata(name, built.module, [find(each) for each in network.weights]), batch)
+        step(2)
+        findings = check(part, built, (batch,) if batch else FREE_BATCHES)
+    step(3)
+    return findings
+
+
+@contextmanager
+def _whole_or_not_at_all(target: Path) -> Iterator[Path]:
+    """A name beside `target` to write to, which takes its place when all went well and is gone when not."""
+    part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        part.replace(target)
+    except OSError as error:
+        raise ModelError(f"{target} cannot be written: {error.strerror}; name another folder") from error
+    finally:
+        if part.exists():
+            part.unlink()
+
+
+def _network(name: str) -> Network:
+    if name not in NETWORKS:
+        raise UsageError(f"no network called {name!r}; known: {', '.join(NETWORKS)}")
+    return NETWORKS[name]
+
+
+def _key(network: Network, batch: int | None) -> str:
+    digest = hashlib.sha256(_code())
+    for part in (bodystream.__version__, str(batch), *(find(name).sha256 for name in network.weights)):
+        digest.update(f"{part};".encode())
+    return digest.hexdigest()[:12]
+
+
+@cache
+def _code() -> bytes:
+    """Digest of the modules that a file is made by: with any change of theirs it is made again."""
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for folder in ("export", "models/nets", "models/weights"):
+        for file in sorted((package / folder).glob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.digest()
+
+
+def _picodet(weights: list[Path]) -> "Exportable":
+    from bodystream.export.to_onnx import Exportable
+    from bodystream.export.wrap_detector import INPUT_NAME, TOLERANCE, DetectorForExport
+    from bodystream.models.nets.picodet import INPUT_SIZE
+    from bodystream.models.weights.picodet import load_picodet
+
+    parameters, program = weights
+    module = DetectorForExport(load_picodet(program, parameters))
+    return Exportable(module, INPUT_NAME, (INPUT_SIZE, INPUT_SIZE, 3), TOLERANCE)
+
+
+def _blazepose(weights: list[Path]) -> "Exportable":
+    from bodystream.export.to_onnx import Exportable
+    from bodystream.export.wrap_pose import PoseForExport
+    from bodystream.models.weights.blazepose import load_blazepose
+
+    module = PoseForExport(load_blazepose(weights[0]))
+    # px of the crop; probability; a level of 255, where rounding tips over; m
+    tolerances = {"landmarks": 0.02, "presence": 1e-3, "mask": 1, "world": 1e-4}
+    return Exportable(module, "crops", (256, 256, 3), tolerances)
+
+
+NETWORKS: Mapping[str, Network] = {
+    "picodet-s": Network(("picodet-s", "picodet-s-graph"), _picodet, batch=1),
+    "blazepose-lite": Network(("blazepose-lite",), _blazepose, batch=None),
+    "blazepose-full": Network(("blazepose-full",), _blazepose, batch=None),
+    "blazepose-heavy": Network(("blazepose-heavy",), _blazepose, batch=None),
+}

@@ -1,0 +1,333 @@
+"""Every sink through the same cases; what is particular to one format is in tests/golden."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from bodystream import results
+from bodystream.errors import OutputExists, OutputFailed, UnknownSuffix, UsageError
+from bodystream.pipeline.sinks import WRITERS, open_sinks
+from bodystream.pipeline.types import End, Frame, Result, Sink
+from tests import recordings
+
+
+def make(path: Path | str, **options: object) -> Sink:
+    (sink,) = open_sinks([str(path)], tell=lambda _line: None, **options)
+    return sink
+
+
+def picture(result: Result) -> Frame:
+    random = np.random.default_rng(result.index)
+    image = random.integers(0, 255, (result.size[1], result.size[0], 3), dtype=np.uint8)
+    return Frame(result.index, result.pts, 0, image, "fake")
+
+
+def write(sink: Sink, found: Sequence[Result]) -> None:
+    for result in found:
+        spans = sink.write(picture(result), result)
+        assert spans
+        assert all(span.frame == result.index and span.host_ns >= 0 for span in spans)
+
+
+def header() -> object:
+    return recordings.header(path=None)
+
+
+# How many results, or people, a reader of each format finds; the reader fails where the file is not whole.
+
+
+def csv_rows(path: Path) -> int:
+    lines = path.read_text().splitlines()
+    assert all(line.count(",") == lines[0].count(",") for line in lines)
+    return len(lines) - 1
+
+
+def npz_people(path: Path) -> int:
+    with np.load(path, allow_pickle=False) as arrays:
+        assert arrays["frame_people"].sum() == len(arrays["person_id"])
+        return len(arrays["person_id"])
+
+
+def trace_frames(path: Path) -> int:
+    return sum(event["ph"] == "C" for event in json.loads(path.read_text()))
+
+
+def video_frames(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+FRAMES, PEOPLE = "frames", "people"
+READERS: dict[str, tuple[str, Callable[[Path], int]]] = {
+    ".jsonl": (FRAMES, lambda path: len(list(results.read(path)))),
+    ".csv": (PEOPLE, csv_rows),
+    ".npz": (PEOPLE, npz_people),
+    ".coco.json": (PEOPLE, lambda path: len(json.loads(path.read_text()))),
+    ".trace.json": (FRAMES, trace_frames),
+    ".mp4": (FRAMES, video_frames),
+    ".mkv": (FRAMES, video_frames),
+}
+VIDEOS = {".mp4", ".mkv"}
+
+
+def check(path: Path, suffix: str, found: Sequence[Result]) -> None:
+    counted, read = READERS[suffix]
+    assert read(path) == (len(found) if counted is FRAMES else sum(len(result.people) for result in found))
+
+
+def test_no_sink_is_left_out() -> None:
+    assert READERS.keys() == WRITERS.keys()
+
+
+@pytest.fixture(params=sorted(READERS))
+def suffix(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def path(tmp_path: Path, suffix: str) -> Path:
+    return tmp_path / f"out{suffix}"
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_no_one_and_many_people(path: Path, suffix: str, count: int) -> None:
+    sink = make(path)
+    found = recordings.four_results()[-count:] if count == 4 else [recordings.result(0)]
+    sink.open(header())
+    write(sink, found)
+    sink.close(recordings.end())
+    check(path, suffix, found)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name], "nothing else is left"
+
+
+def test_no_frame_at_all(path: Path, suffix: str) -> None:
+    sink = make(path)
+    sink.open(header())
+    if suffix in VIDEOS:
+        with pytest.raises(OutputFailed, match="no frame came"):
+            sink.close(recordings.end())
+        assert not path.exists()
+    else:
+        sink.close(recordings.end())
+        check(path, suffix, [])
+
+
+@pytest.mark.parametrize("end", [None, recordings.end(failed="detect: no memory")])
+def test_a_run_that_failed_before_the_first_frame(path: Path, suffix: str, end: End | None) -> None:
+    sink = make(path)
+    sink.open(header())
+    sink.close(end)
+    assert path.exists() != (suffix in VIDEOS)
+
+
+def test_closing_twice_and_without_opening(path: Path, suffix: str) -> None:
+    make(path).close(None)
+    assert not path.exists()
+    sink = make(path)
+    sink.open(header())
+    write(sink, recordings.four_results())
+    sink.close(None)
+    content = path.read_bytes()
+    sink.close(recordings.end())
+    assert path.read_bytes() == content
+    check(path, suffix, recordings.four_results())
+
+
+def test_a_run_that_fails_in_the_middle(path: Path, suffix: str) -> None:
+    sink = make(path)
+    sink.open(header())
+    write(sink, recordings.four_results()[:2])
+    sink.close(recordings.end(failed="detect: no memory"))
+    check(path, suffix, recordings.four_results()[:2])
+
+
+def test_writing_before_opening(path: Path, suffix: str) -> None:
+    result = recordings.four_results()[1]
+    with pytest.raises(OutputFailed):
+        make(path).write(picture(result), result)
+
+
+def test_unwritable_when_it_begins(path: Path) -> None:
+    sink = make(path)
+    path.mkdir()  # between the check and the start
+    with pytest.raises(OutputFailed, match="cannot write") as caught:
+        sink.open(header())
+        write(sink, recordings.four_results())
+        sink.close(None)
+    assert one_line(caught.value, path)
+    with suppress(OutputFailed):
+        sink.close(None)
+
+
+def one_line(error: BaseException, path: Path) -> bool:
+    return "\n" not in str(error) and str(path) in str(error)
+
+
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes; a write beyond fails with an OSError, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk(path: Path, suffix: str) -> None:
+    size = 400_000 if suffix in VIDEOS else 20_000
+    found = [recordings.result(i, *(recordings.person(j) for j in range(4))) for i in range(300)]
+    sink = make(path)
+    sink.open(header())
+    with full_disk(size):
+        with pytest.raises(OutputFailed, match="cannot write") as caught:
+            write(sink, found)
+        assert one_line(caught.value, path)
+        with suppress(OutputFailed):
+            sink.close(recordings.end(failed=str(caught.value)))
+    if suffix == ".npz":
+        assert not path.exists(), "half an .npz is no use to anybody"
+        assert not list(path.parent.iterdir())
+        return
+    counted, read = READERS[suffix]
+    assert 0 < read(path) < len(found) * (1 if counted is FRAMES else 4)
+    assert path.stat().st_size > size / 2
+
+
+KILLED = """
+import os, signal, sys
+from tests.contract import test_sinks
+from tests import recordings
+sink = test_sinks.make(sys.argv[1])
+sink.open(test_sinks.header())
+for index in range(200):
+    test_sinks.write(sink, [recordings.result(index, recordings.person(0))])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_kill_9(path: Path, suffix: str) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path)], env=environment(), timeout=60, check=False
+    )
+    assert process.returncode == -9
+    if suffix == ".npz":
+        assert not path.exists()
+        return
+    found = READERS[suffix][1](path)
+    # A video may lack what the encoder still held, and the fragment of 2 s that was not finished.
+    assert 60 <= found <= 200 if suffix in VIDEOS else found == 200
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+class TestChoosing:
+    def test_by_the_longest_suffix_and_in_any_case(self, tmp_path: Path) -> None:
+        names = ["a.jsonl", "a.CSV", "a.npz", "a.coco.json", "a.b.trace.json", "a.MP4", "a.mkv", "-"]
+        sinks = open_sinks([name if name == "-" else str(tmp_path / name) for name in names], tell=print)
+        assert [type(sink).__name__ for sink in sinks] == [
+            f"{kind}Sink" for kind in ("Jsonl", "Csv", "Npz", "Coco", "Trace", "Overlay", "Overlay", "Jsonl")
+        ]
+        assert [sink.needs_image for sink in sinks] == [False] * 5 + [True] * 2 + [False]
+        assert not list(tmp_path.iterdir()), "nothing is begun before the run is"
+
+    @pytest.mark.parametrize("name", ["a.avi", "a.json", "a", "jsonl", ""])
+    def test_unknown_suffix(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(UnknownSuffix) as caught:
+            open_sinks([str(tmp_path / name)], tell=print)
+        assert all(suffix in str(caught.value) for suffix in WRITERS)
+
+    def test_existing_output(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.csv"
+        path.write_text("precious")
+        with pytest.raises(OutputExists, match="--overwrite"):
+            make(path)
+        assert path.read_text() == "precious"
+        sink = make(path, overwrite=True)
+        assert path.read_text() == "precious", "not before the run begins"
+        sink.open(header())
+        sink.close(None)
+        assert csv_rows(path) == 0
+
+    def test_all_are_checked_before_any_is_made(self, tmp_path: Path) -> None:
+        with pytest.raises(UnknownSuffix):
+            open_sinks([str(tmp_path / "a.jsonl"), str(tmp_path / "a.xyz")], tell=print)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("how", ["itself", "symlink", "hard link", "other spelling"])
+    def test_the_input_is_never_written_over(self, tmp_path: Path, how: str) -> None:
+        source, output = tmp_path / "a.mp4", tmp_path / "b.mp4"
+        source.write_bytes(b"video")
+        if how == "symlink":
+            output.symlink_to(source)
+        elif how == "hard link":
+            output.hardlink_to(source)
+        else:
+            output = source if how == "itself" else tmp_path / "." / ".." / tmp_path.name / "a.mp4"
+        with pytest.raises(OutputExists, match="never written over"):
+            make(output, overwrite=True, inputs=[source])
+        assert source.read_bytes() == b"video"
+
+    @pytest.mark.parametrize("second", ["a.csv", "./a.csv", "link/a.csv"])
+    def test_two_outputs_the_same(self, tmp_path: Path, second: str) -> None:
+        (tmp_path / "link").symlink_to(tmp_path)
+        with pytest.raises(UsageError, match="two outputs"):
+            open_sinks([str(tmp_path / "a.csv"), f"{tmp_path}/{second}"], tell=print)
+        with pytest.raises(UsageError, match="two outputs"):
+            open_sinks(["-", "-"], tell=print)
+
+    def test_folders(self, tmp_path: Path) -> None:
+        (tmp_path / "folder.csv").mkdir()
+        (tmp_path / "file").touch()
+        for name, says in [
+            ("folder.csv", "is a folder"),
+            ("no/a.csv", "no folder"),
+            ("file/a.csv", "no folder"),
+        ]:
+            with pytest.raises(OutputFailed, match=says) as caught:
+                make(tmp_path / name, overwrite=True)
+            assert "\n" not in str(caught.value)
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+    def test_no_permission(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o500)
+        with pytest.raises(OutputFailed, match="no permission"):
+            make(tmp_path / "a.csv")
+        tmp_path.chmod(0o700)
+
+
+def test_json_lines_on_standard_output(capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    (sink,) = open_sinks(["-"], tell=print)
+    sink.open(header())
+    write(sink, recordings.four_results())
+    sink.close(recordings.end())
+    sink.close(None)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(capfdbinary.readouterr().out)
+    check(path, ".jsonl", recordings.four_results())
+    assert results.read(path).end == recordings.end()
+
+
+def test_a_reader_that_goes_away(tmp_path: Path) -> None:
+    pipe = tmp_path / "a.jsonl"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    sink = make(pipe, overwrite=True)
+    sink.open(header())
+    os.close(reader)
+    with pytest.raises(OutputFailed, match="has ended"):
+        write(sink, recordings.four_results())
+    with suppress(OutputFailed):
+        sink.close(replace(recordings.end(), failed="pipe"))

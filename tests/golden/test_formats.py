@@ -1,0 +1,215 @@
+"""What each format looks like, small enough to check by hand; and the page that explains them."""
+
+import csv
+import io
+import json
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from pycocotools import mask as coco
+from pycocotools.coco import COCO
+
+from bodystream.models.keypoints import COCO as COCO_17
+from bodystream.models.keypoints import KEYPOINTS
+from bodystream.pipeline import record
+from bodystream.pipeline.sinks import open_sinks
+from bodystream.pipeline.sinks.coco import image_id
+from bodystream.pipeline.types import Header, Mask, Person, Result, SourceInfo, Span
+from tests import recordings
+
+PAGE = Path(__file__).parents[2] / "docs" / "results.md"
+TWO_POINTS = Header(SourceInfo("a.mp4", 4, 3, None, False, None), (), {}, ("left hip", "nose"))
+
+
+def somebody() -> Person:
+    """A box of 2 × 3 px at (1, 0), all of it inside the mask."""
+    return Person(
+        box=np.array([1, 0, 3, 3], np.float32),
+        score=0.98765,
+        id=7,
+        mask=Mask(np.full((3, 2), 255, np.uint8), np.array([[1.0, 0, 1], [0, 1, 0]])),
+        landmarks=np.array([[1.234, 2.5, 0.9994], [np.nan, 0, 1]], np.float32),
+        world=np.array([[0.12345, -0.5, 1e-9, 1], [0, 0, 0, 0.25]], np.float32),
+    )
+
+
+def one(**changes: object) -> Result:
+    fields = {"index": 5, "pts": Fraction(1, 3), "size": (4, 3), "people": (somebody(),)}
+    return Result(**(fields | changes))
+
+
+def written(path: Path, header: Header, *results: Result) -> Path:
+    (sink,) = open_sinks([str(path)], tell=print)
+    sink.open(header)
+    for result in results:
+        sink.write(None, result)
+    sink.close(recordings.end())
+    return path
+
+
+def test_json_lines() -> None:
+    spans = (Span("detect", 5, 1_000_000_500, 1_499, 2_000_000, None),)
+    result = one(spans=spans, events=("scene cut", "quality: lighter net"), file="005.jpg")
+    cut, quality, frame = record.encode_result(result).splitlines()
+    assert cut == b'{"type":"event","index":5,"what":"scene cut"}'
+    assert quality == b'{"type":"event","index":5,"what":"quality","detail":"lighter net"}'
+    assert frame == (
+        b'{"type":"frame","index":5,"pts":0.333333,"time":"1/3","file":"005.jpg","width":4,"height":3,'
+        b'"dropped_before":0,"people":[{"id":7,"score":0.9877,"box":[1.0,0.0,3.0,3.0],'
+        b'"mask":{"size":[3,4],"counts":"363"},'  # 3 outside, 6 inside, 3 outside, down the columns
+        b'"keypoints":[[1.23,2.5,0.999],[null,0.0,1.0]],'
+        b'"world":[[0.1235,-0.5,0.0,1.0],[0.0,0.0,0.0,0.25]]}],"spans":[["detect",5,1000000,1,2000,null]]}'
+    )
+
+
+def test_what_is_absent() -> None:
+    bare = Person(np.array([1, 0, 3, 3], np.float32), 0.5)
+    line = orjson.loads(record.encode_result(one(people=(bare,))))
+    assert line["people"] == [{"id": 0, "score": 0.5, "box": [1.0, 0.0, 3.0, 3.0]}]
+    assert not {"file", "spans"} & line.keys()
+
+
+def test_csv(tmp_path: Path) -> None:
+    bare = Person(np.array([1, 0, 3, 3], np.float32), 0.5, 8)
+    path = written(
+        tmp_path / "a.csv", TWO_POINTS, one(), one(people=()), one(people=(bare,), file='a,"b".jpg')
+    )
+    header, *rows = csv.reader(io.StringIO(path.read_text()))
+    assert header[:9] == ["frame", "time_s", "file", "id", "score", "box_x0", "box_y0", "box_x1", "box_y1"]
+    assert header[9:12] == ["left_hip_x", "left_hip_y", "left_hip_confidence"]
+    assert header[15:19] == [f"left_hip_world_{field}" for field in ("x", "y", "z", "confidence")]
+    assert rows[0][:9] == ["5", "0.333333", "", "7", "0.9877", "1.0", "0.0", "3.0", "3.0"]
+    assert rows[0][9:15] == ["1.23", "2.5", "0.999", "", "0.0", "1.0"]
+    assert rows[0][15:] == ["0.1235", "-0.5", "0.0", "1.0", "0.0", "0.0", "0.0", "0.25"]
+    assert rows[1] == ["5", "0.333333", 'a,"b".jpg', "8", "0.5", "1.0", "0.0", "3.0", "3.0", *[""] * 14]
+    assert len(rows) == 2
+
+
+def test_npz(tmp_path: Path) -> None:
+    bare = Person(np.array([1, 0, 3, 3], np.float32), 0.5, 8)
+    path = written(
+        tmp_path / "a.npz", TWO_POINTS, one(people=(bare, somebody())), one(people=(), dropped_before=2)
+    )
+    with np.load(path, allow_pickle=False) as arrays:
+        found = dict(arrays)
+    assert found["frame_index"].tolist() == [5, 5]
+    assert found["frame_time"].tolist() == [[1, 3], [1, 3]]
+    assert found["frame_time_s"].tolist() == [1 / 3, 1 / 3]
+    assert found["frame_size"].tolist() == [[4, 3], [4, 3]]
+    assert found["frame_people"].tolist() == [2, 0]
+    assert found["frame_dropped_before"].tolist() == [0, 2]
+    assert found["person_frame"].tolist() == [5, 5]
+    assert found["person_id"].tolist() == [8, 7]
+    assert found["person_box"].tolist() == [[1, 0, 3, 3]] * 2
+    assert np.isnan(found["person_keypoints"][0]).all()
+    np.testing.assert_array_equal(found["person_keypoints"][1], somebody().landmarks)
+    np.testing.assert_array_equal(found["person_world"][1], somebody().world)
+    assert found["person_mask_end"].tolist() == [0, 3]
+    assert found["mask_codes"].tobytes() == b"363"
+    assert found["keypoints"].tolist() == ["left hip", "nose"]
+    assert json.loads(str(found["header"]))["schema"] == "bodystream/1"
+
+
+def test_npz_without_anything(tmp_path: Path) -> None:
+    with np.load(written(tmp_path / "a.npz", TWO_POINTS), allow_pickle=False) as arrays:
+        assert arrays["frame_index"].shape == (0,)
+        assert arrays["person_keypoints"].shape == (0, 2, 3)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # pycocotools' own, under numpy 2
+def test_coco(tmp_path: Path) -> None:
+    landmarks = np.arange(99, dtype=np.float32).reshape(33, 3)
+    landmarks[:, 2] = 0.5
+    person = Person(somebody().box, 0.9, 1, somebody().mask, landmarks)
+    path = written(tmp_path / "a.coco.json", TWO_POINTS, one(people=(person,), file="000000000042.jpg"))
+    (found,) = json.loads(path.read_text())
+    assert found["image_id"] == 42
+    assert found["category_id"] == 1
+    assert found["bbox"] == [1, 0, 2, 3]
+    assert coco.decode(found["segmentation"]).tolist() == [[0, 1, 1, 0]] * 3
+    left_hip = list(COCO_17).index(KEYPOINTS.index("left_hip"))
+    x, y, confidence = found["keypoints"][3 * left_hip : 3 * left_hip + 3]
+    assert [x, y, confidence] == [landmarks[23, 0] - 0.5, landmarks[23, 1] - 0.5, 0.5]
+    assert len(found["keypoints"]) == 51
+    truth = COCO()
+    truth.dataset = {"images": [{"id": 42}], "annotations": [], "categories": [{"id": 1}], "info": {}}
+    truth.createIndex()
+    assert truth.loadRes(str(path)).anns[1]["area"] == 6
+
+
+@pytest.mark.parametrize(
+    ("file", "number"),
+    [
+        ("000000009483.jpg", 9483),
+        ("COCO_val2014_000000000042.jpg", 42),
+        ("frame_0007.png", 7),
+        ("IMG2.jpg", 5),
+        ("a.jpg", 5),
+        (None, 5),
+    ],
+)
+def test_image_ids(file: str | None, number: int) -> None:
+    assert image_id(one(file=file)) == number
+
+
+def test_trace(tmp_path: Path) -> None:
+    spans = (
+        Span("detect", 5, 3_000_000, 250_000, 2_000_000, 1_500_000),
+        Span("decode", 5, 1_000_000, 0, 500_500),
+    )
+    path = written(tmp_path / "a.trace.json", TWO_POINTS, one(spans=spans, events=("scene cut",)))
+    process, decode_row, decode, detect_row, detect, mark, counter = json.loads(path.read_text())
+    assert process["args"]["name"] == "bodystream a.mp4"
+    assert [row["args"]["name"] for row in (decode_row, detect_row)] == ["decode", "detect"]
+    assert (decode["ts"], decode["dur"]) == (0, 500.5)
+    assert (detect["ts"], detect["dur"]) == (2000, 2000)
+    assert detect["args"] == {"frame": 5, "queue_us": 250, "device_us": 1500}
+    assert decode["tid"] != detect["tid"]
+    assert (mark["name"], mark["ts"]) == ("scene cut", 4000)
+    assert counter["args"] == {"people": 1, "dropped": 0}
+
+
+def test_the_example_of_the_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = Header(recordings.header().source, (), {}, KEYPOINTS)
+    written(tmp_path / "dance.jsonl", header, *recordings.four_results())
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    exec(compile(example, str(PAGE), "exec"), {})  # the page of this repository
+    first, *lines, last = capsys.readouterr().out.splitlines()
+    assert first == "dance.mp4 64 48"
+    assert len(lines) == 5
+    assert lines[0].startswith("1 0.0333")
+    assert last == "4"
+
+
+def test_the_lines_of_the_page_can_be_read() -> None:
+    header, frame, end = (
+        json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    )
+    assert record.decode_header(header).source.rate == Fraction(30000, 1001)
+    frame["people"][0].pop("mask")
+    assert record.decode_result(frame).spans == (Span("detect", 1, 1_000_002_000_000, 5_000, 9_000_000),)
+    assert record.decode_end(end).met is True
+
+
+def test_the_page_knows_every_key() -> None:
+    page = PAGE.read_text()
+    header = orjson.loads(record.encode_header(recordings.header(), "now"))
+    result = orjson.loads(record.encode_result(one(file="a", spans=(Span("a", 0, 0, 0, 0),))))
+    end = orjson.loads(record.encode_end(recordings.end()))
+    for keys in (
+        header,
+        header["source"],
+        header["models"][0],
+        result,
+        result["people"][0],
+        end,
+        end["stages"]["detect"],
+    ):
+        assert [key for key in keys if f'"{key}"' not in page and f"`{key}`" not in page] == []

@@ -1,0 +1,84 @@
+"""Small results to write and read back, the same for every format."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from bodystream.pipeline.types import End, Header, Mask, ModelInfo, Person, Result, Row, SourceInfo, Span
+
+KEYPOINTS = tuple(f"point {i}" for i in range(33))
+WIDTH, HEIGHT = 64, 48
+NTSC = Fraction(30000, 1001)
+
+
+def header(**changes: object) -> Header:
+    info = {
+        "name": "dance.mp4",
+        "width": WIDTH,
+        "height": HEIGHT,
+        "rate": NTSC,
+        "live": False,
+        "length": 4,
+        "path": Path("footage/dance.mp4"),
+        "notes": ("rotated by 90 degrees",),
+    } | changes
+    model = ModelInfo("detect", "picodet-s", "ab" * 32, "CPUExecutionProvider", "fp32", (1, 3, 416, 416))
+    return Header(SourceInfo(**info), (model,), {"detect": "picodet-s", "every": 10}, KEYPOINTS)
+
+
+def person(number: int, *, mask: bool = True, landmarks: bool = True) -> Person:
+    """A person whose numbers are all different and whose mask is a known rectangle with a notch."""
+    x, y = 4 + 12 * (number % 4), 3 + number
+    inside = np.full((20, 8), 255, np.uint8)
+    inside[5:9, 2:4] = 0
+    points = np.arange(99, dtype=np.float32).reshape(33, 3) / 7 + number
+    points[:, 2] = np.linspace(0, 1, 33)
+    world = np.arange(132, dtype=np.float32).reshape(33, 4) / 1000 - 0.06
+    world[:, 3] = np.linspace(1, 0, 33)
+    return Person(
+        box=np.array([x, y, x + 8.123, y + 20.456], np.float32),
+        score=0.91234 - number / 100,
+        id=number + 1,
+        mask=Mask(inside, np.array([[1.0, 0, x], [0, 1, y]])) if mask else None,
+        landmarks=points if landmarks else None,
+        world=world if landmarks else None,
+    )
+
+
+def result(index: int, *people: Person, **changes: object) -> Result:
+    start_ns = 1_000_000_000 + index * 33_000_000
+    spans = (
+        Span("decode", index, start_ns, 0, 2_000_000),
+        Span("detect", index, start_ns + 2_000_000, 5_000, 9_000_000),
+    )
+    fields = {"index": index, "pts": index / NTSC, "size": (WIDTH, HEIGHT), "people": people, "spans": spans}
+    return Result(**(fields | changes))
+
+
+def end(**changes: object) -> End:
+    rows = (
+        Row("decode", 4, 2.0, 2.5, 2.75, 3.0, 0.0, 0.0),
+        Row("detect", 4, 9.0, 9.5, 9.75, 10.0, 0.1, 0.2, 4.5),
+    )
+    fields = {
+        "frames": 4,
+        "dropped": {"busy": 2},
+        "failed": None,
+        "rows": rows,
+        "fps": 29.5,
+        "people_mean": 1.5,
+    }
+    return End(**(fields | changes))
+
+
+def four_results() -> list[Result]:
+    """No people, one, many, and one whom only the detector has seen."""
+    return [
+        result(0),
+        result(1, person(0), events=("scene cut",)),
+        result(
+            2, *(person(i) for i in range(4)), dropped_before=2, events=("quality: detector every 10 frames",)
+        ),
+        result(3, person(1, mask=False, landmarks=False), file="000003.jpg"),
+    ]
