@@ -64,7 +64,7 @@ def crop_of_landmarks(hip: NDArray[np.float32], top: NDArray[np.float32]) -> Cro
 def warp(
     image: NDArray[np.uint8], crop: Crop, pixels: int, out: NDArray[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
-    """What the crop shows: uint8 (pixels, pixels, 3), black outside the image, written into `out` if given."""
+    """What the crop shows: uint8 (pixels, pixels, 3), black outside the image; in `out` where given."""
     if crop.size >= SPARSE * pixels:
         twice = _bilinear(image, crop, 2 * pixels, None)
         return np.asarray(

@@ -120,7 +120,7 @@ class BlazePose(nn.Module):
         self.mask_lateral = BlazeBlock(size.stem, fine)
         self.mask_128 = nn.Sequential(BlazeBlock(fine, fine), BlazeBlock(fine, fine))
         self.mask_256 = nn.Sequential(BlazeBlock(fine, fine), BlazeBlock(fine, fine))
-        self.mask = conv(fine, 1, kernel=3)
+        self.mask: nn.Module = conv(fine, 1, kernel=3)
         self.heatmaps = conv(size.fused, LANDMARKS)
 
         down = [size.fused, *(width for width, _ in size.descent)]
@@ -200,6 +200,7 @@ class BlazeBlock(nn.Module):
         self.widen = after - before
         self.depthwise = nn.Conv2d(before, before, 3, stride, padding=0 if self.halve else 1, groups=before)
         self.pointwise = conv(before, after)
+        self.activation: nn.Module = nn.ReLU6()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, before, H, W) to (N, after, H / stride, W / stride)."""
@@ -210,7 +211,8 @@ class BlazeBlock(nn.Module):
         if self.halve:
             x = F.max_pool2d(x, 2)  # (N, before, H / 2, W / 2)
             x = F.pad(x, (0, 0, 0, 0, 0, self.widen)) if self.widen else x  # (N, after, H / 2, W / 2)
-        return F.relu6(x + y if self.shortcut else y)
+        out: Tensor = self.activation(x + y if self.shortcut else y)
+        return out
 
 
 def conv(before: int, after: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv2d:

@@ -80,7 +80,9 @@ def _convs(*modules: nn.Module) -> Iterator[nn.Conv2d]:
 def _weight_and_bias(graph: Graph, step: Operator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Constants of a step as in torch: (out, in / groups, height, width), (out,); empty if missing."""
     constants = [graph.tensors[index].data for index in step.inputs[1:]]
-    weight, bias = (np.empty((0,) * 4, np.float32) if data is None else data for data in constants)
+    weight, bias = constants if len(constants) == 2 else (None, None)
+    if weight is None or bias is None or weight.ndim != 4:
+        return np.empty((0,) * 4, np.float32), np.empty(0, np.float32)
     # tflite: (out, height, width, in), and (1, height, width, channels) for depthwise ones
     axes = (3, 0, 1, 2) if step.kind == "DEPTHWISE_CONV_2D" else (0, 3, 1, 2)
     return np.ascontiguousarray(weight.transpose(axes)), bias

@@ -56,7 +56,7 @@ def read_tflite(path: Path) -> Graph:
             f"{path}: not a tflite file (expected the mark TFL3, found {data[4:8]!r}); fetch it again."
         )
     try:
-        graph = _graph(_Table(data, _unpack("<I", data, 0)))
+        graph = _dequantized(_graph(_Table(data, _unpack("<I", data, 0))))
     except (struct.error, ValueError, IndexError, KeyError) as error:
         raise WeightsCorrupt(f"{path}: a damaged tflite file ({error}); fetch it again.") from error
     sparse = sum(operator.kind == "DENSIFY" for operator in graph.operators)
@@ -64,7 +64,7 @@ def read_tflite(path: Path) -> Graph:
         raise WeightsCorrupt(
             f"{path}: {sparse} sparse (DENSIFY) weights, which are not read; use a file with dense ones."
         )
-    return _dequantized(graph)
+    return graph
 
 
 # Number of the table's field for each option that a network needs. SAME is padding 0, VALID 1.
@@ -134,6 +134,9 @@ def _graph(model: _Table) -> Graph:
     buffers = model.tables(4)
     tensors = tuple(_tensor(table, buffers) for table in subgraph.tables(0))
     operators = tuple(_operator(table, codes) for table in subgraph.tables(3))
+    named = [index for operator in operators for index in operator.inputs + operator.outputs]
+    if not all(-1 <= index < len(tensors) for index in named):
+        raise ValueError(f"operators name tensors up to {max(named)} of {len(tensors)}")
     return Graph(tensors, operators, _ints(subgraph, 1), _ints(subgraph, 2))
 
 
