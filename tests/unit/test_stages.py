@@ -145,7 +145,9 @@ def test_nobody_costs_no_look():
     assert net.batches == []
 
 
-@pytest.mark.parametrize(("somebody", "presence"), [(person(pose=False), 0.1), (person(score=0.3, id=1), 0.4)])
+@pytest.mark.parametrize(
+    ("somebody", "presence"), [(person(pose=False), 0.1), (person(score=0.3, id=1), 0.4)]
+)
 def test_a_crop_without_a_body_is_dropped(somebody, presence):
     assert list(Segment(Net(presence))(frame(), [somebody])) == []
 
