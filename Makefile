@@ -11,6 +11,7 @@ RESULTS = demo-results
 .PHONY: demo test clean
 
 demo: .venv/installed
+	@mkdir -p $(RESULTS)
 	clip=$$($(BIN)/bodystream models path sports2d-demo) && \
 	$(BIN)/bodystream run "$$clip" --overwrite \
 		-o $(RESULTS)/demo.mp4 -o $(RESULTS)/demo.jsonl -o $(RESULTS)/demo.trace.json
