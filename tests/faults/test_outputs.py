@@ -1,0 +1,88 @@
+"""Outputs that cannot be written: one clear line, the right exit code, and nothing that was written is lost."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bodystream.results import read
+from tests.faults.conftest import Command
+from tests.footage import make_video
+
+pytestmark = pytest.mark.weights
+SHORT = "test:size=64x48,rate=25,frames=10"
+
+
+def test_unknown_suffix(command: Command, tmp_path: Path) -> None:
+    outcome = command("run", SHORT, "-o", tmp_path / "out.xyz")
+    assert outcome.code == 2
+    assert ".jsonl" in outcome.error
+
+
+def test_existing_output(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_text("precious")
+    outcome = command("run", SHORT, "-o", path)
+    assert outcome.code == 1
+    assert "--overwrite" in outcome.error
+    assert path.read_text() == "precious"
+    assert command("run", SHORT, "-o", path, "--overwrite").code == 0
+    assert len(list(read(path))) == 10
+
+
+def test_output_equal_to_the_input_also_through_a_link(command: Command, tmp_path: Path) -> None:
+    clip = make_video(tmp_path / "clip.mp4", frames=5)
+    before = clip.read_bytes()
+    (tmp_path / "link.mp4").symlink_to(clip)
+    for output in ("clip.mp4", "link.mp4"):
+        outcome = command("run", clip, "-o", tmp_path / output, "--overwrite")
+        assert outcome.code == 1
+        assert output in outcome.error
+        assert clip.read_bytes() == before
+
+
+def test_folder_that_is_not_there(command: Command, tmp_path: Path) -> None:
+    outcome = command("run", SHORT, "-o", tmp_path / "none" / "out.jsonl")
+    assert outcome.code == 1
+    assert "out.jsonl" in outcome.error
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_folder_that_may_not_be_written(command: Command, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    outcome = command("run", SHORT, "-o", tmp_path / "out.jsonl")
+    assert outcome.code == 1
+    assert "out.jsonl" in outcome.error
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "mp4", "trace.json"])
+def test_full_disk(tmp_path: Path, suffix: str) -> None:
+    """A limit on the size of files stands for the disk: the system's answer is another errno of the same kind."""
+    path = tmp_path / f"out.{suffix}"
+    limit = 6_000
+
+    def small_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    words = [
+        sys.executable,
+        "-m",
+        "bodystream",
+        "run",
+        "test:size=640x360,rate=25,frames=300",
+        "-o",
+        str(path),
+    ]
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=100, check=False, preexec_fn=small_files
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"error: cannot write {path}" in done.stderr.strip().splitlines()[-1]
+    if suffix == "jsonl":
+        results = read(path)
+        assert len(list(results)) > 1
+        assert path.stat().st_size <= limit
