@@ -69,6 +69,36 @@ class Silhouette:
 
 
 @dataclass(frozen=True, slots=True)
+class Dense:
+    """Where each pixel of a person lies on the body surface, as a small map and its place in the image.
+
+    `part` is uint8 (h, w): 0 none, 1..24 the parts of `models.body.parts`. `uv` is float32 (2, h, w): U and V
+    on the part, 0..1. `confidence` is uint8 (h, w), 0..255 for 0..1. `to_image` is float64 (2, 3): it takes
+    continuous pixel coordinates (x, y, 1) of the map to the image. Paste with `pipeline.surfaces.surfaces`.
+    """
+
+    part: NDArray[np.uint8]
+    uv: Floats
+    confidence: NDArray[np.uint8]
+    to_image: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Iuv:
+    """A pasted dense map, within the person's own silhouette; it covers the image rectangle at (x, y).
+
+    `part` is uint8 (h, w): 0 none, 1..24. `uv` is float32 (2, h, w), 0..1. `confidence` is uint8 (h, w),
+    0..255 for 0..1. All are 0 where there is no part.
+    """
+
+    x: int
+    y: int
+    part: NDArray[np.uint8]
+    uv: Floats
+    confidence: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """One person in one frame; each stage fills in what it gives."""
 
@@ -81,6 +111,7 @@ class Person:
         None  # (33, 4): m, hip-centred, x right, y down, z away from the camera; confidence
     )
     next_crop: Crop | None = None  # where the landmark net should look in the next frame
+    dense: Dense | None = None  # of this frame, never of the last one
 
 
 @dataclass(frozen=True)
@@ -103,6 +134,13 @@ class Result:
         from bodystream.pipeline.masks import silhouettes  # types cannot import their own user at the top
 
         return silhouettes(self.people, self.size)
+
+    @cached_property
+    def surfaces(self) -> tuple[Iuv | None, ...]:
+        """The people's dense maps pasted into the image, each within its silhouette; made when first asked for."""
+        from bodystream.pipeline.surfaces import surfaces
+
+        return surfaces(self.people, self.silhouettes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,8 @@ def _refreshed(person: Person, box: Floats, score: float) -> Person:
     crop = person.next_crop
     if crop is not None and _has_left(crop, box):
         crop = None
-    return replace(person, box=box, score=score, mask=None, landmarks=None, world=None, next_crop=crop)
+    seen = replace(person, box=box, score=score, next_crop=crop)
+    return replace(seen, mask=None, landmarks=None, world=None, dense=None)
 
 
 def _doubted(person: Person) -> Person:

@@ -91,6 +91,7 @@ def _with_pose(person: Person, pose: Pose, image: Image) -> Person:
         mask=Mask(pose.mask, pose.to_image),
         landmarks=pose.landmarks,
         world=pose.world,
+        dense=None,  # last frame's
         next_crop=pose.next_crop,
     )
 

@@ -11,6 +11,7 @@ from bodystream.models.pose import Pose
 from bodystream.pipeline.stages.detect import Detect
 from bodystream.pipeline.stages.segment import Segment, mask_bounds
 from bodystream.pipeline.stages.track import Track
+from bodystream.pipeline.types import Dense
 from tests.fakes import frame, person
 
 
@@ -248,3 +249,17 @@ def test_colours_tell_two_candidates_apart():
     found = track(replace(frame(10), image=swapped), [person(290, 200, 100), person(350, 200, 100)])
     by_place = {round(float(p.next_crop.x)): p.id for p in found}
     assert by_place == {290: blue.id, 350: red.id}
+
+
+def test_last_frames_dense_map_never_comes_out_again():
+    old = Dense(
+        np.ones((2, 2), np.uint8), np.zeros((2, 2, 2), np.float32), np.ones((2, 2), np.uint8), np.eye(2, 3)
+    )
+    known = replace(person(32), id=1, dense=old)
+    for every in (1, 100):  # the detector sees the person again, or does not look
+        people = [known]
+        for stage in (Detect(Detector(person(32)), every=every), Segment(Net()), Track(None)):
+            people = stage(frame(), people)
+        assert [p.dense for p in people] == [None]
+    doubted = Detect(Detector(person(60)), every=1)(frame(), [known])
+    assert [p.dense for p in Segment(Net())(frame(), doubted)] == [None, None]

@@ -1,0 +1,117 @@
+"""Dense maps into the image: part borders smooth, U and V never mixed across parts, nothing beyond the silhouette."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bodystream.pipeline.types import Dense, Floats, Iuv, Person, Silhouette
+
+# A part's coverage is smoothed by this kernel before it is enlarged: where a border crosses the map's pixels at
+# a slant, bilinear enlargement alone leaves their steps visible.
+SMOOTH = np.array([0.25, 0.5, 0.25], np.float32)
+# U, V and confidence are continued as far as smoothed and enlarged coverage reaches, each pixel from its
+# nearest neighbours in the part: what is a pixel further counts a hundredth.
+FILL = np.array([1e-4, 1e-2, 1, 1e-2, 1e-4], np.float32)
+REACH = 2  # px of the map on each side, half of FILL
+# Coverage up to which a pixel has no part. At a straight border a part then grows by one pixel of the map where
+# no other part is: the silhouette, cut from a finer map, decides where the person ends.
+LEAST = 0.125
+
+
+def surfaces(people: Sequence[Person], silhouettes: Sequence[Silhouette | None]) -> tuple[Iuv | None, ...]:
+    """Paste each person's dense map into the rectangle of their silhouette, in the order of `people`.
+
+    A pixel of the silhouette gets the part that covers it most, and U and V from that part's pixels alone; it
+    stays 0 where no part is near. None for a person without a dense map or silhouette, and for one whose map
+    has no part in the silhouette.
+    """
+    return tuple(
+        None if person.dense is None or silhouette is None else paste(person.dense, silhouette)
+        for person, silhouette in zip(people, silhouettes, strict=True)
+    )
+
+
+def paste(dense: Dense, silhouette: Silhouette) -> Iuv | None:
+    """Paste one dense map into the rectangle of a silhouette; None where they do not meet."""
+    if not np.isfinite(dense.to_image).all():
+        return None
+    height, width = silhouette.inside.shape
+    to_window = dense.to_image - [[0, 0, silhouette.x], [0, 0, silhouette.y]]
+    best = np.full((height, width), LEAST, np.float32)
+    part = np.zeros((height, width), np.uint8)
+    values = np.zeros((height, width, 4), np.float32)  # U, V, confidence, coverage
+    for patch in _patches(dense):
+        _add(patch, to_window, best, part, values)
+    part = cv2.copyTo(part, silhouette.inside.view(np.uint8)).astype(np.uint8, copy=False)
+    if not part.any():
+        return None
+    uv = np.zeros((2, height, width), np.float32)
+    for channel, plane in enumerate(uv):
+        cv2.copyTo(cv2.extractChannel(values, channel), part, plane)
+    confidence = cv2.copyTo(cv2.convertScaleAbs(cv2.extractChannel(values, 2)), part)
+    return Iuv(silhouette.x, silhouette.y, part, uv, confidence.astype(np.uint8, copy=False))
+
+
+@dataclass(frozen=True, slots=True)
+class _Patch:
+    """One part of a map, cut out with a margin of REACH; its corner is pixel (x, y) of the map."""
+
+    part: int
+    x: int
+    y: int
+    values: Floats  # (h, w, 4): U, V, confidence, coverage
+
+
+def _patches(dense: Dense) -> Iterator[_Patch]:
+    # One plane a value, U V and confidence, over a margin of pixels without a part.
+    values = np.stack([*dense.uv, dense.confidence.astype(np.float32), np.ones_like(dense.uv[0])], axis=-1)
+    values = cv2.copyMakeBorder(values, *[REACH] * 4, cv2.BORDER_CONSTANT)  # (h + 4, w + 4, 4)
+    parts = cv2.copyMakeBorder(dense.part, *[REACH] * 4, cv2.BORDER_CONSTANT)  # (h + 4, w + 4)
+    for number in np.flatnonzero(np.bincount(dense.part.ravel())):
+        if number:
+            own = cv2.compare(parts, int(number), cv2.CMP_EQ)
+            x, y, w, h = cv2.boundingRect(own)
+            window = np.s_[y - REACH : y + h + REACH, x - REACH : x + w + REACH]
+            yield _Patch(int(number), x - 2 * REACH, y - 2 * REACH, _continued(values[window], own[window]))
+
+
+def _continued(values: Floats, own: NDArray[np.uint8]) -> Floats:
+    """Continue a part's values (h, w, 4) round its `own` pixels (255), and smooth its coverage."""
+    inside = cv2.copyTo(values, own)  # the last plane is 1 within
+    spread = cv2.sepFilter2D(inside, -1, FILL, FILL, borderType=cv2.BORDER_CONSTANT)
+    spread /= np.maximum(spread[..., 3:], FILL[0] ** 2 / 2)
+    cv2.copyTo(inside, own, spread)
+    coverage = cv2.sepFilter2D(inside[..., 3], -1, SMOOTH, SMOOTH, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(cv2.insertChannel(coverage, spread, 3), np.float32)
+
+
+def _add(
+    patch: _Patch,
+    to_window: NDArray[np.float64],
+    best: Floats,
+    part: NDArray[np.uint8],
+    values: Floats,
+) -> None:
+    """Enlarge a part into the window, in place where it covers more than what was there."""
+    height, width = part.shape
+    h, w = patch.values.shape[:2]
+    left, right, top, bottom = patch.x, patch.x + w, patch.y, patch.y + h
+    corners = np.array([[left, left, right, right], [top, bottom, top, bottom], [1, 1, 1, 1]])
+    xs, ys = to_window @ corners  # (4,) each
+    x0, x1 = np.clip([np.floor(xs.min()), np.ceil(xs.max())], 0, width).astype(int)
+    y0, y1 = np.clip([np.floor(ys.min()), np.ceil(ys.max())], 0, height).astype(int)
+    if x0 >= x1 or y0 >= y1:
+        return
+    # cv2 counts pixel centres as whole numbers, our coordinates their corners: half a pixel on both sides.
+    to_here = to_window.copy()
+    to_here[:, 2] += to_here[:, :2] @ [patch.x + 0.5, patch.y + 0.5] - [x0 + 0.5, y0 + 0.5]
+    enlarged = cv2.warpAffine(patch.values, to_here, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)
+    here = np.s_[y0:y1, x0:x1]
+    coverage = cv2.extractChannel(enlarged, 3)
+    more = cv2.compare(coverage, best[here], cv2.CMP_GT)
+    cv2.max(coverage, best[here], best[here])
+    cv2.copyTo(enlarged, more, values[here])
+    np.copyto(part[here], patch.part, where=more.view(np.bool_))
