@@ -16,13 +16,16 @@ MAY_IMPORT = {
     "cli": {"api", "cli", "evaluation", "export", "pipeline", "models"},
     "evaluation": {"api", "evaluation", "pipeline", "models"},
     "export": {"api", "export", "models", "models/nets", "models/weights"},
-    "pipeline": {"api", "pipeline", "models"},
+    "pipeline": {"api", "pipeline", "models", "models/body"},
     "models": {"api", "models"},
+    "models/body": {"api", "models", "models/body"},
     "models/weights": {"api", "models", "models/weights", "models/nets"},
     "models/nets": {"models/nets"},
+    # Makes what the package ships (the body, weights); nothing at run time imports it.
+    "training": {"api", "models", "models/body", "models/nets", "pipeline", "training"},
 }
 ONLY_IN = {
-    "torch": {"models/nets", "models/weights", "export"},
+    "torch": {"models/nets", "models/weights", "export", "training"},
     "onnxruntime": {"models/runtime.py"},
     "onnxscript": {"export"},
     "typer": {"cli"},

