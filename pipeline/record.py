@@ -11,6 +11,7 @@ finite is null and comes back as NaN. Times are exact: "time" is a fraction of s
 number.
 """
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -22,8 +23,9 @@ import orjson
 
 from bodystream import __version__
 from bodystream.errors import ResultsError, SourceNotFound
-from bodystream.pipeline import rle
+from bodystream.pipeline import iuv, rle
 from bodystream.pipeline.types import (
+    Dense,
     End,
     Floats,
     Header,
@@ -87,6 +89,8 @@ def encode_people(result: Result) -> list[dict[str, Any]]:
             entry["keypoints"] = rounded(person.landmarks, KEYPOINT)
         if person.world is not None:
             entry["world"] = rounded(person.world, WORLD)
+        if person.dense is not None:
+            entry["dense"] = _encode_dense(person.dense)
         people.append(entry)
     return people
 
@@ -113,6 +117,10 @@ def _encode_event(index: int, event: str) -> bytes:
 def _encode_span(span: Span) -> list[Any]:
     times = (span.start_ns, span.queue_ns, span.host_ns, span.device_ns)
     return [span.stage, span.frame, *(None if ns is None else round(ns / 1000) for ns in times)]
+
+
+def _encode_dense(dense: Dense) -> dict[str, Any]:
+    return {"to_image": dense.to_image.tolist(), "iuv": base64.b64encode(iuv.encode(dense)).decode()}
 
 
 def _rounded_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -279,6 +287,7 @@ def _decode_person(entry: Mapping[str, Any]) -> Person:
         mask=_decode_mask(entry["mask"]) if "mask" in entry else None,
         landmarks=_floats(entry["keypoints"], (-1, 3)) if "keypoints" in entry else None,
         world=_floats(entry["world"], (-1, 4)) if "world" in entry else None,
+        dense=_decode_dense(entry["dense"]) if "dense" in entry else None,
     )
 
 
@@ -293,6 +302,11 @@ def _decode_mask(code: rle.Rle) -> Mask | None:
         return None
     to_image = np.array([[1.0, 0.0, silhouette.x], [0.0, 1.0, silhouette.y]])
     return Mask(silhouette.inside.astype(np.uint8) * np.uint8(255), to_image)
+
+
+def _decode_dense(code: Mapping[str, Any]) -> Dense:
+    to_image = np.array(code["to_image"], np.float64).reshape(2, 3)
+    return iuv.decode(base64.b64decode(code["iuv"], validate=True), to_image)
 
 
 def _decode_span(stage: str, frame: int, *times_us: int | None) -> Span:

@@ -5,11 +5,24 @@ from pathlib import Path
 
 import numpy as np
 
-from bodystream.pipeline.types import End, Header, Mask, ModelInfo, Person, Result, Row, SourceInfo, Span
+from bodystream.models.body.parts import PARTS
+from bodystream.pipeline.types import (
+    Dense,
+    End,
+    Header,
+    Mask,
+    ModelInfo,
+    Person,
+    Result,
+    Row,
+    SourceInfo,
+    Span,
+)
 
 KEYPOINTS = tuple(f"point {i}" for i in range(33))
 WIDTH, HEIGHT = 64, 48
 NTSC = Fraction(30000, 1001)
+EXTRA = {"parts": list(PARTS), "surface": {"name": "bodystream-anny", "sha256": "cd" * 32}}
 
 
 def header(**changes: object) -> Header:
@@ -24,11 +37,15 @@ def header(**changes: object) -> Header:
         "notes": ("rotated by 90 degrees",),
     } | changes
     model = ModelInfo("detect", "picodet-s", "ab" * 32, "CPUExecutionProvider", "fp32", (1, 3, 416, 416))
-    return Header(SourceInfo(**info), (model,), {"detect": "picodet-s", "every": 10}, KEYPOINTS)
+    settings = {"detect": "picodet-s", "every": 10}
+    return Header(SourceInfo(**info), (model,), settings, KEYPOINTS, dict(EXTRA))
 
 
 def person(number: int, *, mask: bool = True, landmarks: bool = True) -> Person:
-    """A person whose numbers are all different and whose mask is a known rectangle with a notch."""
+    """A person whose numbers are all different and whose mask is a known rectangle with a notch.
+
+    The dense map, where there is a mask, covers its rectangle with pixels of 2 px: a torso over a leg.
+    """
     x, y = 4 + 12 * (number % 4), 3 + number
     inside = np.full((20, 8), 255, np.uint8)
     inside[5:9, 2:4] = 0
@@ -43,7 +60,16 @@ def person(number: int, *, mask: bool = True, landmarks: bool = True) -> Person:
         mask=Mask(inside, np.array([[1.0, 0, x], [0, 1, y]])) if mask else None,
         landmarks=points if landmarks else None,
         world=world if landmarks else None,
+        dense=dense(x, y, number) if mask else None,
     )
+
+
+def dense(x: float, y: float, number: int = 0) -> Dense:
+    """A map (10, 4) whose pixels are 2 px, from (x, y) on: part 2 over part 10, U to the right, V down."""
+    part = np.repeat(np.array([[2], [10]], np.uint8), 5, axis=0).repeat(4, axis=1)
+    v, u = (np.mgrid[0:10, 0:4] + 0.5).astype(np.float32) / np.array([10, 4], np.float32)[:, None, None]
+    confidence = np.arange(40, dtype=np.uint8).reshape(10, 4) + np.uint8(200 + number)
+    return Dense(part, np.stack([u, v]), confidence, np.array([[2.0, 0, x], [0, 2, y]]))
 
 
 def result(index: int, *people: Person, **changes: object) -> Result:

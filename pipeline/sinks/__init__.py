@@ -8,6 +8,7 @@ from bodystream.errors import OutputExists, OutputFailed, UnknownSuffix, UsageEr
 from bodystream.pipeline.draw import ALL, Layers, draw
 from bodystream.pipeline.sinks.coco import CocoSink
 from bodystream.pipeline.sinks.csv import CsvSink
+from bodystream.pipeline.sinks.iuv import IuvSink
 from bodystream.pipeline.sinks.jsonl import JsonlSink
 from bodystream.pipeline.sinks.npz import NpzSink
 from bodystream.pipeline.sinks.overlay import OverlaySink
@@ -21,12 +22,14 @@ Tell = Callable[[str], None]
 WRITERS: dict[str, Callable[[Path, Draw, Tell], Sink]] = {
     ".coco.json": lambda path, _draw, _tell: CocoSink(path),
     ".csv": lambda path, _draw, _tell: CsvSink(path),
+    ".iuv": lambda path, _draw, _tell: IuvSink(path),
     ".jsonl": lambda path, _draw, _tell: JsonlSink(path),
     ".mkv": lambda path, draw, tell: OverlaySink(path, draw, tell=tell),
     ".mp4": lambda path, draw, tell: OverlaySink(path, draw, tell=tell),
     ".npz": lambda path, _draw, _tell: NpzSink(path),
     ".trace.json": lambda path, _draw, _tell: TraceSink(path),
 }
+FOLDERS = frozenset({".iuv"})  # written as a folder of files
 
 
 def open_sinks(
@@ -48,18 +51,21 @@ def open_sinks(
     def drawn(image: Image, result: Result) -> Image:
         return draw(image, result, layers, hud(result))
 
-    writers = [_writer(spec) for spec in specs]
-    for position, spec in enumerate(specs):
+    suffixes = [_suffix(spec) for spec in specs]
+    for position, (spec, suffix) in enumerate(zip(specs, suffixes, strict=True)):
         if any(_same(spec, other) for other in specs[:position]):
             raise UsageError(f"two outputs are {spec}; give each its own name")
         if spec != "-":
-            _check(Path(spec), overwrite, inputs)
-    return [writer(Path(spec), drawn, tell) for spec, writer in zip(specs, writers, strict=True)]
+            _check(Path(spec), overwrite, inputs, folder=suffix in FOLDERS)
+    return [
+        JsonlSink(None) if spec == "-" else WRITERS[suffix](Path(spec), drawn, tell)
+        for spec, suffix in zip(specs, suffixes, strict=True)
+    ]
 
 
-def _writer(spec: str) -> Callable[[Path, Draw, Tell], Sink]:
+def _suffix(spec: str) -> str:
     if spec == "-":
-        return lambda _path, _draw, _tell: JsonlSink(None)
+        return ""
     name = Path(spec).name.lower()
     fitting = [suffix for suffix in WRITERS if name.endswith(suffix)]
     if not fitting:
@@ -67,7 +73,7 @@ def _writer(spec: str) -> Callable[[Path, Draw, Tell], Sink]:
         raise UnknownSuffix(
             f"no writer for {spec}; the known ones are {known} and - for JSON lines on stdout"
         )
-    return WRITERS[max(fitting, key=len)]
+    return max(fitting, key=len)
 
 
 def _same(spec: str, other: str) -> bool:
@@ -78,12 +84,16 @@ def _same(spec: str, other: str) -> bool:
     return one.resolve() == two.resolve() or (one.exists() and two.exists() and one.samefile(two))
 
 
-def _check(path: Path, overwrite: bool, inputs: Sequence[Path]) -> None:
+def _check(path: Path, overwrite: bool, inputs: Sequence[Path], *, folder: bool) -> None:
     """Raise the error that writing `path` would end in, as far as it can be known before."""
     if path.exists() and any(source.exists() and path.samefile(source) for source in inputs):
         raise OutputExists(f"{path} is the input, which is never written over; give the output another name")
-    if path.is_dir():
+    if path.is_dir() and not folder:
         raise OutputFailed(f"cannot write {path}: it is a folder; give a file name")
+    if path.exists() and folder and not path.is_dir():
+        raise OutputFailed(
+            f"cannot write {path}: it is a file, and a folder is to be made; give another name"
+        )
     if path.exists() and not overwrite:
         raise OutputExists(f"{path} exists; give --overwrite to replace it, or another name")
     if not path.parent.is_dir():

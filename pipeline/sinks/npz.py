@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bodystream.errors import OutputFailed
-from bodystream.pipeline import record, rle
+from bodystream.pipeline import iuv, record, rle
 from bodystream.pipeline.sinks.output import part, write_all, writing
 from bodystream.pipeline.types import End, Frame, Header, Person, Result, Span
 
@@ -33,6 +33,8 @@ class NpzSink:
     (P, J, 3) x y px, confidence · `person_world` float32 (P, J, 4) x y z m, confidence · `person_mask_end`
     int64 (P,) and `mask_codes` uint8: person p's COCO code is
     `mask_codes[person_mask_end[p - 1]:person_mask_end[p]]`, from 0 for the first, empty without a mask ·
+    `person_dense_end` int64 (P,) and `dense_codes` uint8: the PNGs of the dense maps (see `pipeline.iuv`) in the
+    same manner · `person_dense_to_image` float64 (P, 2, 3): px of that map to px of the image ·
     `keypoints` the J names · `header` the header line of `bodystream/1`. What is not known is NaN.
     """
 
@@ -71,7 +73,7 @@ class NpzSink:
 
 
 class _Tables:
-    """Rows of frames and of people, and the mask codes end to end, in files that vanish with the process."""
+    """Rows of frames and of people, and the codes of masks and dense maps, in files that vanish with the process."""
 
     def __init__(self, folder: Path, header: Header) -> None:
         self._whole = {
@@ -80,10 +82,10 @@ class _Tables:
         }
         self._person = _person_row(len(header.keypoints))
         with ExitStack() as stack:
-            files = [stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0)) for _ in range(3)]
-            self._frames, self._people, self._codes = files
+            files = [stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0)) for _ in range(4)]
+            self._frames, self._people, self._masks, self._denses = files
             self._open = stack.pop_all()
-        self._mask_end = 0
+        self._mask_end = self._dense_end = 0
 
     def add(self, result: Result) -> None:
         exact = result.pts.as_integer_ratio()
@@ -91,8 +93,11 @@ class _Tables:
         write_all(self._frames, np.array(row, FRAME_ROW).tobytes())
         for person, silhouette in zip(result.people, result.silhouettes, strict=True):
             code = b"" if silhouette is None else rle.encode(silhouette, result.size)["counts"].encode()
-            write_all(self._codes, code)
+            write_all(self._masks, code)
             self._mask_end += len(code)
+            png = b"" if person.dense is None else iuv.encode(person.dense)
+            write_all(self._denses, png)
+            self._dense_end += len(png)
             write_all(self._people, self._row(result, person).tobytes())
 
     def _row(self, result: Result, person: Person) -> NDArray[np.void]:
@@ -100,14 +105,16 @@ class _Tables:
         row["frame"], row["id"], row["score"], row["box"] = result.index, person.id, person.score, person.box
         row["keypoints"] = np.nan if person.landmarks is None else person.landmarks
         row["world"] = np.nan if person.world is None else person.world
-        row["mask_end"] = self._mask_end
+        row["mask_end"], row["dense_end"] = self._mask_end, self._dense_end
+        row["dense_to_image"] = np.nan if person.dense is None else person.dense.to_image
         return row
 
     def pack(self, path: Path) -> None:
         frames, people = _rows(self._frames, FRAME_ROW), _rows(self._people, self._person)
         arrays = {f"frame_{name}": frames[name] for name in FRAME_ROW.names or ()}
         arrays |= {f"person_{name}": people[name] for name in self._person.names or ()}
-        arrays["mask_codes"] = _rows(self._codes, np.dtype(np.uint8))
+        arrays["mask_codes"] = _rows(self._masks, np.dtype(np.uint8))
+        arrays["dense_codes"] = _rows(self._denses, np.dtype(np.uint8))
         with zipfile.ZipFile(path, "w") as archive:
             for name, array in (arrays | self._whole).items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -139,6 +146,8 @@ def _person_row(keypoints: int) -> np.dtype[np.void]:
             ("keypoints", np.float32, (keypoints, 3)),
             ("world", np.float32, (keypoints, 4)),
             ("mask_end", np.int64),
+            ("dense_end", np.int64),
+            ("dense_to_image", np.float64, (2, 3)),
         ]
     )
 

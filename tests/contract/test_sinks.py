@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -67,10 +68,18 @@ def video_frames(path: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
+def iuv_pictures(path: Path) -> int:
+    for picture in path.glob("*.png"):
+        image = cv2.imread(str(picture))
+        assert image is not None and image.shape == (recordings.HEIGHT, recordings.WIDTH, 3)
+    return sum(1 for _ in path.glob("*.png"))
+
+
 FRAMES, PEOPLE = "frames", "people"
 READERS: dict[str, tuple[str, Callable[[Path], int]]] = {
     ".jsonl": (FRAMES, lambda path: len(list(results.read(path)))),
     ".csv": (PEOPLE, csv_rows),
+    ".iuv": (FRAMES, iuv_pictures),
     ".npz": (PEOPLE, npz_people),
     ".coco.json": (PEOPLE, lambda path: len(json.loads(path.read_text()))),
     ".trace.json": (FRAMES, trace_frames),
@@ -78,6 +87,7 @@ READERS: dict[str, tuple[str, Callable[[Path], int]]] = {
     ".mkv": (FRAMES, video_frames),
 }
 VIDEOS = {".mp4", ".mkv"}
+FOLDER = ".iuv"
 
 
 def check(path: Path, suffix: str, found: Sequence[Result]) -> None:
@@ -137,10 +147,14 @@ def test_closing_twice_and_without_opening(path: Path, suffix: str) -> None:
     sink.open(header())
     write(sink, recordings.four_results())
     sink.close(None)
-    content = path.read_bytes()
+    before = content(path)
     sink.close(recordings.end())
-    assert path.read_bytes() == content
+    assert content(path) == before
     check(path, suffix, recordings.four_results())
+
+
+def content(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in (path.iterdir() if path.is_dir() else [path])}
 
 
 def test_a_run_that_fails_in_the_middle(path: Path, suffix: str) -> None:
@@ -157,9 +171,12 @@ def test_writing_before_opening(path: Path, suffix: str) -> None:
         make(path).write(picture(result), result)
 
 
-def test_unwritable_when_it_begins(path: Path) -> None:
+def test_unwritable_when_it_begins(path: Path, suffix: str) -> None:
     sink = make(path)
-    path.mkdir()  # between the check and the start
+    if suffix == FOLDER:  # between the check and the start
+        path.touch()
+    else:
+        path.mkdir()
     with pytest.raises(OutputFailed, match="cannot write") as caught:
         sink.open(header())
         write(sink, recordings.four_results())
@@ -185,8 +202,11 @@ def full_disk(size: int) -> Iterator[None]:
 
 
 def test_a_full_disk(path: Path, suffix: str) -> None:
-    size = 400_000 if suffix in VIDEOS else 20_000
+    # A folder's pictures are files of their own: the third one, with people in it, is too large.
+    size = 400_000 if suffix in VIDEOS else 300 if suffix == FOLDER else 20_000
     found = [recordings.result(i, *(recordings.person(j) for j in range(4))) for i in range(300)]
+    if suffix == FOLDER:
+        found[:2] = recordings.result(0), recordings.result(1)
     sink = make(path)
     sink.open(header())
     with full_disk(size):
@@ -201,7 +221,7 @@ def test_a_full_disk(path: Path, suffix: str) -> None:
         return
     counted, read = READERS[suffix]
     assert 0 < read(path) < len(found) * (1 if counted is FRAMES else 4)
-    assert path.stat().st_size > size / 2
+    assert suffix == FOLDER or path.stat().st_size > size / 2
 
 
 KILLED = """
@@ -235,12 +255,17 @@ def environment() -> dict[str, str]:
 
 class TestChoosing:
     def test_by_the_longest_suffix_and_in_any_case(self, tmp_path: Path) -> None:
-        names = ["a.jsonl", "a.CSV", "a.npz", "a.coco.json", "a.b.trace.json", "a.MP4", "a.mkv", "-"]
-        sinks = open_sinks([name if name == "-" else str(tmp_path / name) for name in names], tell=print)
+        names = ["a.jsonl", "a.CSV", "a.npz", "a.coco.json", "a.b.trace.json", "a.iuv", "b.iuv/"]
+        names += ["a.MP4", "a.mkv", "-"]
+        sinks = open_sinks([name if name == "-" else f"{tmp_path}/{name}" for name in names], tell=print)
         assert [type(sink).__name__ for sink in sinks] == [
-            f"{kind}Sink" for kind in ("Jsonl", "Csv", "Npz", "Coco", "Trace", "Overlay", "Overlay", "Jsonl")
+            f"{kind}Sink"
+            for kind in (
+                *("Jsonl", "Csv", "Npz", "Coco", "Trace", "Iuv", "Iuv"),
+                *("Overlay", "Overlay", "Jsonl"),
+            )
         ]
-        assert [sink.needs_image for sink in sinks] == [False] * 5 + [True] * 2 + [False]
+        assert [sink.needs_image for sink in sinks] == [False] * 7 + [True] * 2 + [False]
         assert not list(tmp_path.iterdir()), "nothing is begun before the run is"
 
     @pytest.mark.parametrize("name", ["a.avi", "a.json", "a", "jsonl", ""])
@@ -306,6 +331,66 @@ class TestChoosing:
         with pytest.raises(OutputFailed, match="no permission"):
             make(tmp_path / "a.csv")
         tmp_path.chmod(0o700)
+
+
+class TestFolder:
+    """`.iuv`: what an existing folder holds is safe."""
+
+    def run(self, path: Path, count: int, **options: object) -> None:
+        sink = make(path, **options)
+        sink.open(header())
+        write(sink, [recordings.result(i, recordings.person(0)) for i in range(count)])
+        sink.close(recordings.end())
+
+    def test_an_existing_one_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.iuv"
+        path.mkdir()
+        with pytest.raises(OutputExists, match="--overwrite"):
+            make(path)
+
+    def test_an_earlier_run_is_replaced_and_nothing_else(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.iuv"
+        self.run(path, 5)
+        foreign = {name: name.encode() for name in ("notes.txt", "cover.png", "000004.jpg")}
+        for name, data in foreign.items():
+            (path / name).write_bytes(data)
+        (path / "more.png").mkdir()
+        part = path / "000007.png.part"  # of a run that was killed
+        part.write_bytes((path / "000000.png").read_bytes()[:-9])
+        self.run(path, 2, overwrite=True)
+        names = {"000000.png", "000001.png", "more.png"} | foreign.keys()
+        assert {entry.name for entry in path.iterdir()} == names
+        assert all((path / name).read_bytes() == data for name, data in foreign.items())
+
+    def test_a_foreign_picture_of_the_same_name_is_kept(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.iuv"
+        path.mkdir()
+        (path / "000001.png").write_bytes(b"precious")
+        with pytest.raises(OutputFailed, match="not of this run"):
+            self.run(path, 3, overwrite=True)
+        assert (path / "000001.png").read_bytes() == b"precious"
+        assert (path / "000000.png").exists()
+
+    def test_pictures_have_the_names_of_the_source_s(self, tmp_path: Path) -> None:
+        sink = make(tmp_path / "a.iuv")
+        sink.open(header())
+        write(sink, [recordings.result(0, file="b 7.jpg"), recordings.result(1, file="../c.png")])
+        with pytest.raises(OutputFailed, match="two pictures have this name"):
+            write(sink, [recordings.result(2, file="c.jpg")])
+        assert {entry.name for entry in (tmp_path / "a.iuv").iterdir()} == {"b 7.png", "c.png"}
+
+    def test_a_file_of_that_name(self, tmp_path: Path) -> None:
+        (tmp_path / "a.iuv").write_bytes(b"precious")
+        with pytest.raises(OutputFailed, match="a folder is to be made"):
+            make(tmp_path / "a.iuv", overwrite=True)
+
+    def test_results_without_a_dense_stage(self, tmp_path: Path) -> None:
+        sink = make(tmp_path / "a.iuv")
+        with pytest.raises(UsageError, match="--dense") as caught:
+            sink.open(replace(recordings.header(), extra={}))
+        assert one_line(caught.value, tmp_path / "a.iuv")
+        sink.close(None)
+        assert not list(tmp_path.iterdir())
 
 
 def test_json_lines_on_standard_output(capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:

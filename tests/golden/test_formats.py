@@ -1,24 +1,28 @@
 """What each format looks like, small enough to check by hand; and the page that explains them."""
 
+import base64
 import csv
 import io
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import orjson
 import pytest
 from pycocotools import mask as coco
 from pycocotools.coco import COCO
 
+from bodystream.models.body.parts import PARTS
 from bodystream.models.keypoints import COCO as COCO_17
 from bodystream.models.keypoints import KEYPOINTS
 from bodystream.pipeline import record
 from bodystream.pipeline.sinks import open_sinks
 from bodystream.pipeline.sinks.coco import image_id
-from bodystream.pipeline.types import Header, Mask, Person, Result, SourceInfo, Span
+from bodystream.pipeline.types import Dense, Header, Mask, Person, Result, SourceInfo, Span
 from tests import recordings
 
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
@@ -110,8 +114,51 @@ def test_npz(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["person_world"][1], somebody().world)
     assert found["person_mask_end"].tolist() == [0, 3]
     assert found["mask_codes"].tobytes() == b"363"
+    assert found["person_dense_end"].tolist() == [0, 0]
+    assert np.isnan(found["person_dense_to_image"]).all()
     assert found["keypoints"].tolist() == ["left hip", "nose"]
     assert json.loads(str(found["header"]))["schema"] == "bodystream/1"
+
+
+def dense() -> Dense:
+    """A torso over a left hand, two map pixels on the two columns of `somebody`, three image rows each."""
+    uv = np.array([[[0.2], [1.0]], [[0.4], [0.0]]], np.float32)
+    confidence = np.array([[255], [51]], np.uint8)
+    return Dense(np.array([[2], [4]], np.uint8), uv, confidence, np.array([[2.0, 0, 1], [0, 1.5, 0]]))
+
+
+def test_a_dense_map_in_json_lines_and_in_npz(tmp_path: Path) -> None:
+    person = replace(somebody(), dense=dense())
+    code = orjson.loads(record.encode_result(one(people=(person,))))["people"][0]["dense"]
+    assert code["to_image"] == [[2.0, 0.0, 1.0], [0.0, 1.5, 0.0]]
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(code["iuv"]), np.uint8), cv2.IMREAD_UNCHANGED)
+    # Blue 255 V, green 255 U, red part, alpha confidence.
+    assert image.tolist() == [[[102, 51, 2, 255]], [[0, 255, 4, 51]]]
+
+    bare = replace(person, mask=None)
+    path = written(tmp_path / "a.npz", TWO_POINTS, one(people=(somebody(), bare, bare)))
+    with np.load(path, allow_pickle=False) as arrays:
+        codes, ends = arrays["dense_codes"], arrays["person_dense_end"]
+        np.testing.assert_array_equal(arrays["person_dense_to_image"][2], dense().to_image)
+    png = base64.b64decode(code["iuv"])
+    assert ends.tolist() == [0, len(png), 2 * len(png)]
+    assert codes[ends[1] : ends[2]].tobytes() == png
+
+
+def test_iuv(tmp_path: Path) -> None:
+    header = replace(TWO_POINTS, extra={"parts": list(PARTS)})
+    person = replace(somebody(), dense=dense())
+    path = written(tmp_path / "a.iuv", header, one(people=(person,)), one(file="b.jpg", people=()))
+    assert {entry.name for entry in path.iterdir()} == {"000005.png", "b.png"}
+    image = cv2.imread(str(path / "000005.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]  # red, green, blue
+    # The border between the parts lies in the middle of the second row, which goes to the first of two equals.
+    torso, hand, nothing = [2, 51, 102], [4, 255, 0], [0, 0, 0]
+    assert image.tolist() == [
+        [nothing, torso, torso, nothing],
+        [nothing, torso, torso, nothing],
+        [nothing, hand, hand, nothing],
+    ]
+    assert not cv2.imread(str(path / "b.png")).any()
 
 
 def test_npz_without_anything(tmp_path: Path) -> None:
@@ -194,6 +241,7 @@ def test_the_lines_of_the_page_can_be_read() -> None:
     )
     assert record.decode_header(header).source.rate == Fraction(30000, 1001)
     frame["people"][0].pop("mask")
+    frame["people"][0].pop("dense")
     assert record.decode_result(frame).spans == (Span("detect", 1, 1_000_002_000_000, 5_000, 9_000_000),)
     assert record.decode_end(end).met is True
 
@@ -201,14 +249,17 @@ def test_the_lines_of_the_page_can_be_read() -> None:
 def test_the_page_knows_every_key() -> None:
     page = PAGE.read_text()
     header = orjson.loads(record.encode_header(recordings.header(), "now"))
-    result = orjson.loads(record.encode_result(one(file="a", spans=(Span("a", 0, 0, 0, 0),))))
+    shown = one(people=(replace(somebody(), dense=dense()),), file="a", spans=(Span("a", 0, 0, 0, 0),))
+    result = orjson.loads(record.encode_result(shown))
     end = orjson.loads(record.encode_end(recordings.end()))
     for keys in (
         header,
         header["source"],
+        header["surface"],
         header["models"][0],
         result,
         result["people"][0],
+        result["people"][0]["dense"],
         end,
         end["stages"]["detect"],
     ):

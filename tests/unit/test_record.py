@@ -1,7 +1,9 @@
+import base64
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import orjson
 import pytest
@@ -9,8 +11,10 @@ import pytest
 from bodystream import __version__, results
 from bodystream.errors import ResultsError, SourceNotFound
 from bodystream.pipeline import record
-from bodystream.pipeline.types import Person, Result, Silhouette, Span
+from bodystream.pipeline.types import Dense, Person, Result, Silhouette, Span
 from tests import recordings
+
+HEADER = record.encode_header(recordings.header())
 
 
 @pytest.fixture
@@ -30,8 +34,8 @@ def four_lines() -> list[bytes]:
 def test_a_run_comes_back(path: Path) -> None:
     write(path, record.encode_header(recordings.header()), *four_lines(), record.encode_end(recordings.end()))
     recording = results.read(path)
-    assert replace(recording.header, extra={}) == recordings.header()
-    assert recording.header.extra == {"version": __version__}
+    assert replace(recording.header, extra=recordings.EXTRA) == recordings.header()
+    assert recording.header.extra == {"version": __version__} | recordings.EXTRA
     assert recording.end == recordings.end()
     assert not recording.cut
     for found, wanted in zip(recording, recordings.four_results(), strict=True):
@@ -67,6 +71,18 @@ def assert_same_person(found: Person, wanted: Person) -> None:
         if a is not None:
             assert a.dtype == np.float32
             assert (np.abs(a - b) <= np.array(steps) / 2 + 1e-6).all(), name
+
+    assert (found.dense is None) == (wanted.dense is None)
+    if found.dense is not None and wanted.dense is not None:
+        assert_same_map(found.dense, wanted.dense)
+
+
+def assert_same_map(found: Dense, wanted: Dense) -> None:
+    assert (found.part.dtype, found.uv.dtype, found.confidence.dtype) == (np.uint8, np.float32, np.uint8)
+    np.testing.assert_array_equal(found.part, wanted.part)
+    np.testing.assert_array_equal(found.confidence, wanted.confidence)
+    np.testing.assert_array_equal(found.to_image, wanted.to_image)
+    np.testing.assert_allclose(found.uv, wanted.uv, rtol=0, atol=1 / 510 + 1e-6)
 
 
 def test_writing_what_was_read_changes_nothing(path: Path) -> None:
@@ -110,6 +126,52 @@ def test_device_times_are_kept_apart(path: Path) -> None:
     assert result.spans == spans
 
 
+def test_dense_maps_come_back(path: Path) -> None:
+    random = np.random.default_rng(0)
+    dense = Dense(
+        random.integers(0, 25, (128, 128), np.uint8),
+        random.random((2, 128, 128), np.float32),
+        random.integers(0, 256, (128, 128), np.uint8),
+        np.array([[1 / 3, -0.2, 10.7], [0.2, 1 / 3, -5.25]]),
+    )
+    dense.uv[:, 0, 0], dense.uv[:, 0, 1] = 0, 1
+    person = replace(recordings.person(0), dense=dense)
+    write(path, HEADER, record.encode_result(recordings.result(0, person)))
+    (result,) = results.read(path)
+    found = result.people[0].dense
+    assert found is not None
+    assert_same_map(found, dense)
+    assert found.uv[:, 0, :2].tolist() == [[0, 1], [0, 1]]
+    (iuv,) = result.surfaces
+    assert iuv is not None
+    assert iuv.part.shape == result.silhouettes[0].inside.shape
+
+
+@pytest.mark.parametrize(
+    "broken", ["not base64", "no PNG", "grey", "16 bits", "part 25", "two rows", "missing"]
+)
+def test_a_broken_dense_map_is_named(path: Path, broken: str) -> None:
+    images = {
+        "grey": np.zeros((4, 4), np.uint8),
+        "16 bits": np.zeros((4, 4, 4), np.uint16),
+        "part 25": np.full((4, 4, 4), 25, np.uint8),
+    }
+    line = orjson.loads(record.encode_result(recordings.result(0, recordings.person(0))))
+    dense = line["people"][0]["dense"]
+    if broken in images:
+        dense["iuv"] = base64.b64encode(cv2.imencode(".png", images[broken])[1].tobytes()).decode()
+    elif broken == "two rows":
+        dense["to_image"] = [[1, 0], [0, 1]]
+    elif broken == "missing":
+        del dense["iuv"]
+    else:
+        dense["iuv"] = "?" if broken == "not base64" else base64.b64encode(b"GIF89a").decode()
+    write(path, HEADER, orjson.dumps(line) + b"\n")
+    with pytest.raises(ResultsError, match="line 2 is not bodystream/1") as caught:
+        list(results.read(path))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("keep", ["nothing of it", "half of it", "all but the newline"])
 def test_what_kill_9_leaves(path: Path, keep: str) -> None:
     lines = four_lines()
@@ -135,12 +197,9 @@ def test_later_versions_may_add_fields_and_lines(path: Path) -> None:
     ]
     write(path, b"\n".join([added[0], b'{"type":"surface","name":"x"}', *added[1:]]), b"\n")
     recording = results.read(path)
-    assert recording.header.extra == {"version": __version__, "new": {"a": 1}}
+    assert recording.header.extra == recordings.EXTRA | {"version": __version__, "new": {"a": 1}}
     assert [result.events for result in recording] == [("scene cut",)]
     assert recording.end == recordings.end()
-
-
-HEADER = record.encode_header(recordings.header())
 
 
 @pytest.mark.parametrize(
