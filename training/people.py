@@ -15,7 +15,14 @@ Floats = NDArray[np.float32]
 SPREAD = 1.15  # of the shape coefficients: a little beyond the sample that the basis was made from
 LOOSE = 0.45  # share of people in loose clothes
 # How far loose clothes stand off at most, m, by segment; heads, hands and feet have none.
-CLOTHES = {"pelvis": 0.04, "chest": 0.035, "upper_arm": 0.028, "forearm": 0.018, "thigh": 0.045, "shank": 0.045}
+CLOTHES = {
+    "pelvis": 0.04,
+    "chest": 0.035,
+    "upper_arm": 0.028,
+    "forearm": 0.018,
+    "thigh": 0.045,
+    "shank": 0.045,
+}
 TIGHT = 0.008  # m, everybody else's
 HAIR, HAIR_SHARE = 0.045, 0.6  # m, and how many have hair or a hat that changes the outline
 WAVES = 12  # cosines that a fold of cloth is made of
@@ -80,7 +87,9 @@ def _clothes(rng: np.random.Generator) -> Floats:
     off = TIGHT * rng.random() + reach * cloth * _cloth_reach()
     off[_bare()] = 0
     if rng.random() < HAIR_SHARE:
-        off = off + HAIR * rng.uniform(0.2, 1.0) * _scalp() * np.clip(0.7 + 0.5 * _waves(rng, metres=0.12), 0, 1.2)
+        off = off + HAIR * rng.uniform(0.2, 1.0) * _scalp() * np.clip(
+            0.7 + 0.5 * _waves(rng, metres=0.12), 0, 1.2
+        )
     return off.astype(np.float32)
 
 

@@ -12,9 +12,7 @@ EDGE_PX = (0.5, 1.2)  # softness of the outline in the grid: BlazePose's logits 
 WOBBLE = 0.17  # of the outline, where half is its place: about a pixel and a half either way
 
 
-def seen_mask(
-    body: Mask, ends: Floats, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], Mask]:
+def seen_mask(body: Mask, ends: Floats, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Mask]:
     """What the landmark net makes of a body: uint8 (h, w), 0..255; and which pixels something else covers.
 
     `body` is the true silhouette (h, w); `ends` (4, 2), px, are wrists and ankles, which get lost most.
@@ -63,7 +61,9 @@ def _occluder(body: Mask, rng: np.random.Generator) -> Mask:
 
 def _blob(body: Mask, rng: np.random.Generator, radius: float) -> Mask:
     """Something beside the body that is taken for a part of it."""
-    rim = np.argwhere(cv2.morphologyEx(body.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0)
+    rim = np.argwhere(
+        cv2.morphologyEx(body.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    )
     if not len(rim):
         return np.zeros_like(body)
     row, column = rim[rng.integers(len(rim))]
