@@ -113,7 +113,7 @@ class Generator:
 
 def _even_chances(poses: Poses) -> NDArray[np.float64]:
     """A subject counts as the square root of their poses: a fifth of the archive is one man climbing."""
-    names, inverse, counts = np.unique(poses.subjects, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(poses.subjects, return_inverse=True, return_counts=True)
     chances = np.sqrt(counts)[inverse] / counts[inverse]
     return np.asarray(chances / chances.sum())
 
@@ -213,7 +213,7 @@ def _observed(truths: list[Truth], rng: np.random.Generator, *, exact: bool) -> 
     points, px_per_m = lift(landmarks, worlds)
     lengths = bone_lengths(worlds[..., :3], landmarks[..., 2])
     if not exact:
-        lengths = _over_time(lengths, worlds, truths, rng)
+        lengths = _over_time(lengths, truths, rng)
     segments = pose_bodies(points, girth(lengths, px_per_m))
     for i, truth in enumerate(truths):
         body = Body(segments[i], points[i], lengths[i], float(px_per_m[i]))
@@ -229,7 +229,7 @@ def _landmarks(truth: Truth, rng: np.random.Generator, *, exact: bool) -> tuple[
     return swapped(landmarks, disturbed_world(truth.world, landmarks, rng), rng)
 
 
-def _over_time(lengths: Floats, worlds: Floats, truths: list[Truth], rng: np.random.Generator) -> Floats:
+def _over_time(lengths: Floats, truths: list[Truth], rng: np.random.Generator) -> Floats:
     """Bone lengths as `track` knows them: this frame's at first, later steadier and nearer to the truth."""
     out = lengths.copy()
     for i, truth in enumerate(truths):

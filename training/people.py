@@ -127,7 +127,7 @@ def _scalp() -> Floats:
     """1 on the back and top of the head, fading towards face and neck: (V,)."""
     model = load()
     eyes, ears = landmarks_on(model.vertices)[[2, 7]]
-    x, y, z = model.vertices.T
+    _, y, z = model.vertices.T
     above = np.clip((ears[1] + 0.05 - y) / 0.08, 0, 1)  # y is down
     behind = np.clip((z - 0.6 * eyes[2] - 0.4 * ears[2]) / 0.05, 0, 1)
     crown = np.clip((eyes[1] - 0.05 - y) / 0.04, 0, 1)
