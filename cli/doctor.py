@@ -213,7 +213,7 @@ def weights() -> Iterator[Check]:
     from bodystream.models.zoo import ZOO
 
     for entry in ZOO:
-        if entry.stage == "clip":
+        if entry.stage in ("clip", "calibration"):
             continue
         pull = f"bodystream models pull {entry.name}"
         try:

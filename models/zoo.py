@@ -63,7 +63,7 @@ class Entry:
     """One file of the zoo."""
 
     name: str
-    stage: Literal["detect", "segment", "clip"]
+    stage: Literal["detect", "segment", "clip", "calibration"]
     origin: PackageFile | Address | Shipped
     sha256: str
     bytes: int
@@ -94,6 +94,7 @@ SIGN_LANGUAGE = Archive(
 )
 SPORTS2D = Archive("sports2d", "0.8.34", "sports2d-0.8.34-py3-none-any.whl", 9_050_415)
 POSE2SIM = Archive("pose2sim", "0.10.49", "pose2sim-0.10.49-py3-none-any.whl", 51_189_031)
+POSE2SIM_2022 = Archive("pose2sim", "0.2.6", "pose2sim-0.2.6-py3-none-any.whl", 3_430_825)
 OPENCV = Archive("opencv-python-headless", "4.10.0.84", "opencv-python-headless-4.10.0.84.tar.gz", 95_117_755)
 
 PICODET_PAPER = (
@@ -274,6 +275,39 @@ ZOO: tuple[Entry, ...] = (
         input="1088×1920, 60 fps, 100 frames",
         paper=POSE2SIM_PAPER,
         note="two persons",
+    ),
+    Entry(
+        name="pose2sim-calibration",
+        stage="calibration",
+        origin=PackageFile(POSE2SIM, "Pose2Sim/Demo_SinglePerson/calibration/Calib.qca.txt"),
+        sha256="fd90e4bbae3278ef1dc0cdd42a34ee06bf88286f628a02c00a29407aa39e34c5",
+        bytes=4_843,
+        licence="BSD-3-Clause",
+        input="4 cameras, Qualisys XML, of pictures of 1088×1920",
+        paper=POSE2SIM_PAPER,
+        note="of all pose2sim clips; the frames of 1080×1920 are these, scaled and with bars above and below",
+    ),
+    Entry(
+        name="pose2sim-calibration-toml",
+        stage="calibration",
+        origin=PackageFile(POSE2SIM_2022, "Pose2Sim/Demo/calib-2d/Calib_qca.toml"),
+        sha256="8edc415630fd553ce2d9aa8ba0eb804395c42c8e184c17881d4ff3eea7dee8d7",
+        bytes=1_704,
+        licence="BSD-3-Clause",
+        input="4 cameras, Pose2Sim TOML",
+        paper=POSE2SIM_PAPER,
+        note="the same calibration, converted by Pose2Sim: distortion is a 64th of the Qualisys file's",
+    ),
+    Entry(
+        name="pose2sim-single-reference",
+        stage="calibration",
+        origin=PackageFile(POSE2SIM_2022, "Pose2Sim/Demo/pose-3d/Demo_filt_0-100.trc"),
+        sha256="8c54e5a4bcb0d920c7324a0b0287695d0149a826d177fa13cddd53e07d9da89d",
+        bytes=127_394,
+        licence="BSD-3-Clause",
+        input="TRC: 21 markers, 100 frames, m",
+        paper=POSE2SIM_PAPER,
+        note="the person of pose2sim-single, triangulated by Pose2Sim from OpenPose",
     ),
 )
 
