@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bodystream.models.body.pose import Body
 from bodystream.models.crop import Crop
 
 Image = NDArray[np.uint8]  # (H, W, 3) BGR, upright
@@ -111,6 +112,7 @@ class Person:
         None  # (33, 4): m, hip-centred, x right, y down, z away from the camera; confidence
     )
     next_crop: Crop | None = None  # where the landmark net should look in the next frame
+    body: Body | None = None  # the rest body posed into the image, with this person's proportions
     dense: Dense | None = None  # of this frame, never of the last one
 
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from bodystream.models.body.data import load
 from bodystream.models.body.skeleton import (
     CHEST,
-    HEAD,
     LEFT,
     LONG,
     PELVIS,
@@ -107,9 +106,7 @@ def pose_bodies(points: Floats, scale: Floats) -> Floats:
     body across its segments: along its axis each segment is stretched to reach its landmarks.
     """
     rest, at = _rest(), _Joints(points)
-    starts, bones = np.empty((2, len(points), 17, 3), np.float32)
-    for segment, (start, bone) in enumerate(_bones(at)):
-        starts[:, segment], bones[:, segment] = start, bone
+    starts, bones = _bones(at)
     lengths = np.linalg.norm(bones, axis=-1) / (scale[:, None] * rest.sizes)  # (N, 17), of the rest body's
     stretch = np.clip(lengths, *_limits())
     # x' = start + scale R (I + (k - 1) a aᵀ) (x - rest start)
@@ -168,23 +165,26 @@ def _leg_turns(at: "_Joints") -> Floats:
     return np.stack([turn, under, frame(sole, at.sides("ankle") - heel) @ foot.swapaxes(-1, -2)], axis=2)
 
 
-def _bones(at: "_Joints") -> list[tuple[Floats, Floats]]:
-    """For each segment the point that is held to a landmark, and the landmarks' distance along it: (N, 3) each."""
-    up = at.middle("shoulder") - at.middle("hip")
-    bones = [(at.middle("hip"), up), (at.middle("shoulder"), up), (at.middle("ear"), at.line("ear"))]
+def _bones(at: "_Joints") -> tuple[Floats, Floats]:
+    """The point of each segment that is held to a landmark, and the landmarks' distance along it: (N, 17, 3) each."""
     names = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-    for side in ("left", "right"):
-        shoulder, elbow, wrist, hip, knee, ankle = (at[f"{side}_{name}"] for name in names)
-        bones += [
-            (shoulder, elbow - shoulder),
-            (elbow, wrist - elbow),
-            (elbow, wrist - elbow),
-            (wrist, (at[f"{side}_index"] + at[f"{side}_pinky"]) / 2 - wrist),
-            (hip, knee - hip),
-            (knee, ankle - knee),
-            (ankle, at[f"{side}_foot_index"] - at[f"{side}_heel"]),
-        ]
-    return bones
+    shoulder, elbow, wrist, hip, knee, ankle = (at.sides(name) for name in names)  # (N, 2, 3) each
+    palm = (at.sides("index") + at.sides("pinky")) / 2 - wrist
+    sole = at.sides("foot_index") - at.sides("heel")
+    up = at.middle("shoulder") - at.middle("hip")
+    trunk = [np.stack([at.middle("hip"), at.middle("shoulder"), at.middle("ear")], axis=1)]
+    trunk += [np.stack([up, up, at.line("ear")], axis=1)]
+    limbs = [np.stack([shoulder, elbow, elbow, wrist, hip, knee, ankle], axis=2)]  # (N, 2, 7, 3)
+    limbs += [
+        np.stack(
+            [elbow - shoulder, wrist - elbow, wrist - elbow, palm, knee - hip, ankle - knee, sole], axis=2
+        )
+    ]
+    starts, bones = (
+        np.concatenate([middle, sides.reshape(-1, 14, 3)], axis=1)
+        for middle, sides in zip(trunk, limbs, strict=True)
+    )
+    return starts, bones
 
 
 @cache
@@ -249,7 +249,7 @@ def _rest() -> _Rest:
     """The construction's own view of the rest body, from its landmarks."""
     points = landmarks_on(load().vertices)
     at = _Joints(points[None])
-    starts, axes = (np.concatenate(column) for column in zip(*_bones(at), strict=True))  # (17, 3) each
+    starts, axes = (each[0] for each in _bones(at))  # (17, 3) each
     up, left = at.middle("shoulder") - at.middle("hip"), at.line("hip")
     first, second = [up, up, at.line("ear")], [left, at.line("shoulder"), at.face() - at.middle("ear")]
     back = np.float32([[0, 0, 1]])

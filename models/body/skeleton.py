@@ -17,18 +17,10 @@ PELVIS, CHEST, HEAD, LEFT, RIGHT = 0, 1, 2, 3, 10  # LEFT and RIGHT are where a 
 # The forearm's far half turns with the hand, so it is a segment of its own that hangs on the near one.
 PARENTS: tuple[int, ...] = (-1, 0, 1, 1, 3, 4, 5, 0, 7, 8, 1, 10, 11, 12, 0, 14, 15)
 
-# Bones whose lengths tell one person from another: ends as means of landmarks, left and right taken together.
-_HIPS, _SHOULDERS = ("left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
+# Bones whose lengths tell one person from another; of limbs, left and right are taken together.
 BONES: tuple[str, ...] = ("torso", "shoulders", "hips", "upper_arm", "forearm", "thigh", "shank")
-_PAIRS = {
-    "upper_arm": ("shoulder", "elbow"),
-    "forearm": ("elbow", "wrist"),
-    "thigh": ("hip", "knee"),
-    "shank": ("knee", "ankle"),
-}
 # Their sum is a person's size: widths are left out, which landmark nets know badly from the side.
-LONG = np.array([BONES.index(name) for name in ("torso", *_PAIRS)])
-
+LONG = np.array([BONES.index(name) for name in ("torso", "upper_arm", "forearm", "thigh", "shank")])
 
 _INDEX = {name: i for i, name in enumerate(KEYPOINTS)}
 
@@ -38,28 +30,28 @@ def landmark(name: str) -> int:
     return _INDEX[name]
 
 
+def _both(*names: str) -> NDArray[np.intp]:
+    """Indices of the left and the right ones: (2, len(names))."""
+    return np.array([[landmark(f"{side}_{name}") for name in names] for side in ("left", "right")])
+
+
+_STARTS, _ENDS = _both("shoulder", "elbow", "hip", "knee"), _both("elbow", "wrist", "knee", "ankle")
+_SHOULDERS, _HIPS = _both("shoulder")[:, 0], _both("hip")[:, 0]
+
+
 def bone_lengths(points: NDArray[np.floating], confidence: NDArray[np.floating]) -> NDArray[np.float32]:
     """Lengths of the seven BONES: float32 (..., 7), in the unit of `points`.
 
-    `points` is (..., 33, 3), `confidence` (..., 33), 0..1. A limb bone is the mean of the left and the right
+    `points` is (..., 33, 3), `confidence` (..., 33), 0..1. A limb's bone is the mean of the left and the right
     one, each counting as much as its less certain end.
     """
-    at = {name: points[..., i, :] for i, name in enumerate(KEYPOINTS)}
-    sure = {name: confidence[..., i] + 1e-3 for i, name in enumerate(KEYPOINTS)}
-
-    def apart(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
-        return np.linalg.norm(a - b, axis=-1)
-
-    lengths = [
-        apart(at["left_hip"] + at["right_hip"], at["left_shoulder"] + at["right_shoulder"]) / 2,
-        apart(at["left_shoulder"], at["right_shoulder"]),
-        apart(at["left_hip"], at["right_hip"]),
+    shoulders, hips = points[..., _SHOULDERS, :], points[..., _HIPS, :]  # (..., 2, 3)
+    trunk = [
+        shoulders.mean(-2) - hips.mean(-2),
+        shoulders[..., 0, :] - shoulders[..., 1, :],
+        hips[..., 0, :] - hips[..., 1, :],
     ]
-    for start, end in _PAIRS.values():
-        total, weights = 0.0, 0.0
-        for side in ("left", "right"):
-            a, b = f"{side}_{start}", f"{side}_{end}"
-            weight = np.minimum(sure[a], sure[b])
-            total, weights = total + weight * apart(at[a], at[b]), weights + weight
-        lengths.append(total / weights)
-    return np.stack(lengths, axis=-1).astype(np.float32)
+    limbs = np.linalg.norm(points[..., _STARTS, :] - points[..., _ENDS, :], axis=-1)  # (..., 2, 4)
+    weight = np.minimum(confidence[..., _STARTS], confidence[..., _ENDS]) + 1e-3
+    means = (limbs * weight).sum(-2) / weight.sum(-2)  # (..., 4)
+    return np.concatenate([np.linalg.norm(np.stack(trunk, -2), axis=-1), means], axis=-1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What happens to a frame, in order: detect, segment, track."""
+"""What happens to a frame, in order: detect, segment, track, dense."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,7 @@ from bodystream.models.detector import Detector
 from bodystream.models.pose import PoseNet
 from bodystream.models.runtime import Session, open_session
 from bodystream.pipeline.filters import PRESETS
+from bodystream.pipeline.stages.dense import DenseCorrespondence
 from bodystream.pipeline.stages.detect import Detect
 from bodystream.pipeline.stages.segment import Segment
 from bodystream.pipeline.stages.track import Track
@@ -22,6 +23,7 @@ class Choices:
     min_score: float = 0.2
     smooth: str = "mediapipe"  # or "vnect", "off"
     repair_flips: bool = True
+    dense: str = "off"  # or "baseline", or a network's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +35,35 @@ class Placement:
     spin: bool = False
 
 
-def open_stages(detector: Path, pose: Path, choices: Choices, placement: Placement) -> list[Stage]:
-    """The default chain, from two ONNX files made by `export`.
+def open_stages(
+    detector: Path, pose: Path, choices: Choices, placement: Placement, dense: Path | None = None
+) -> list[Stage]:
+    """The default chain, from ONNX files made by `export`.
 
-    Raises DeviceUnavailable where the device cannot be had, ModelError for a broken file.
+    `dense` is that of the network that `choices.dense` names, None for "off" and "baseline". Raises
+    DeviceUnavailable where the device cannot be had, ModelError for a broken file.
     """
-    sessions = [
-        open_session(path, device=placement.device, threads=placement.threads, spin=placement.spin)
-        for path in (detector, pose)
-    ]
-    return [
+
+    def session(path: Path) -> Session:
+        return open_session(path, device=placement.device, threads=placement.threads, spin=placement.spin)
+
+    finder, looker = session(detector), session(pose)
+    stages: list[Stage] = [
         Detect(
-            Detector(sessions[0], min_score=choices.min_score),
-            (_info("detect", sessions[0]),),
+            Detector(finder, min_score=choices.min_score),
+            (_info("detect", finder),),
             every=choices.detect_every,
             max_people=choices.max_people,
         ),
-        Segment(PoseNet(sessions[1]), (_info("segment", sessions[1]),)),
-        Track(PRESETS.get(choices.smooth), choices.repair_flips),
+        Segment(PoseNet(looker), (_info("segment", looker),)),
+        Track(PRESETS.get(choices.smooth), choices.repair_flips, pose=choices.dense != "off"),
     ]
+    if dense is not None:
+        corrector = session(dense)
+        stages.append(DenseCorrespondence(corrector, (_info("dense", corrector),)))
+    elif choices.dense != "off":
+        stages.append(DenseCorrespondence())
+    return stages
 
 
 def _info(stage: str, session: Session) -> ModelInfo:

@@ -91,7 +91,7 @@ def _refreshed(person: Person, box: Floats, score: float) -> Person:
     if crop is not None and _has_left(crop, box):
         crop = None
     seen = replace(person, box=box, score=score, next_crop=crop)
-    return replace(seen, mask=None, landmarks=None, world=None, dense=None)
+    return replace(seen, mask=None, landmarks=None, world=None, body=None, dense=None)
 
 
 def _doubted(person: Person) -> Person:

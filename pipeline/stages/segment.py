@@ -91,7 +91,8 @@ def _with_pose(person: Person, pose: Pose, image: Image) -> Person:
         mask=Mask(pose.mask, pose.to_image),
         landmarks=pose.landmarks,
         world=pose.world,
-        dense=None,  # last frame's
+        body=None,  # last frame's, as is the next
+        dense=None,
         next_crop=pose.next_crop,
     )
 
