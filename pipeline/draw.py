@@ -1,4 +1,4 @@
-"""A result drawn over its image: silhouettes, skeletons, boxes, ids, and the stage times in a corner."""
+"""A result drawn over its image: silhouettes, body surfaces, skeletons, boxes, ids, and the stage times in a corner."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from bodystream.models.keypoints import EDGES, KEYPOINTS
+from bodystream.pipeline.draw_surface import Skin, paint
 from bodystream.pipeline.types import Floats, Image, Person, Result, Silhouette
 
 Colour = tuple[int, int, int]  # BGR
@@ -50,11 +51,13 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 class Layers:
     """Which parts of a drawing are wanted."""
 
-    masks: bool = True
+    masks: bool = True  # silhouettes: tinted, or outlined alone where a surface is painted in them
+    surface: bool = True  # of people who have a dense map
     skeleton: bool = True
     boxes: bool = True
     ids: bool = True
     hud: bool = True
+    skin: Skin = "parts"  # how the surface is painted
 
 
 ALL = Layers()
@@ -71,11 +74,13 @@ def draw(image: Image, result: Result, layers: Layers = ALL, hud: Sequence[str] 
     # The largest first, so that small people stay visible.
     order = sorted(range(len(result.people)), key=lambda i: -_extent_px(result.people[i]))
     people = [result.people[i] for i in order]
+    painted = _paint_surfaces(canvas, result, order, layers) if layers.surface else set()
     if layers.masks:
         for i in order:
             silhouette = result.silhouettes[i]
             if silhouette is not None:
-                _draw_silhouette(canvas, silhouette, colour_of(result.people[i].id), _hairline(short_px))
+                colour = colour_of(result.people[i].id)
+                _draw_silhouette(canvas, silhouette, colour, _hairline(short_px), tint=i not in painted)
     if layers.boxes:
         for person in people:
             _draw_box(canvas, person, _hairline(short_px))
@@ -147,12 +152,25 @@ def colour_of(person_id: int) -> Colour:
     return PALETTE[(person_id - 1) % len(PALETTE)] if person_id > 0 else NOBODY
 
 
-def _draw_silhouette(canvas: Image, silhouette: Silhouette, colour: Colour, hairline: int) -> None:
+def _paint_surfaces(canvas: Image, result: Result, order: Sequence[int], layers: Layers) -> set[int]:
+    """Paint the people who have a dense map, and return which they are."""
+    if all(person.dense is None for person in result.people):
+        return set()  # and no mask is pasted for it
+    surfaces = {i: iuv for i in order if (iuv := result.surfaces[i]) is not None}
+    for iuv in surfaces.values():
+        paint(canvas, iuv, layers.skin, _hairline(min(canvas.shape[:2])))
+    return set(surfaces)
+
+
+def _draw_silhouette(
+    canvas: Image, silhouette: Silhouette, colour: Colour, hairline: int, *, tint: bool
+) -> None:
     height, width = silhouette.inside.shape
     region = canvas[silhouette.y : silhouette.y + height, silhouette.x : silhouette.x + width]
     inside = silhouette.inside.view(np.uint8)
-    # A look-up and a masked copy of the person's rectangle: boolean indexing costs ten times as much.
-    cv2.copyTo(cv2.LUT(region, _blend(colour, FILL)), inside, region)
+    if tint:
+        # A look-up and a masked copy of the person's rectangle: boolean indexing costs ten times as much.
+        cv2.copyTo(cv2.LUT(region, _blend(colour, FILL)), inside, region)
     contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_TC89_L1)
     corner = (silhouette.x, silhouette.y)
     cv2.drawContours(canvas, contours, -1, colour, hairline, cv2.LINE_AA, offset=corner)

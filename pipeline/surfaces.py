@@ -9,16 +9,17 @@ from numpy.typing import NDArray
 
 from bodystream.pipeline.types import Dense, Floats, Iuv, Person, Silhouette
 
-# A part's coverage is smoothed by this kernel before it is enlarged: where a border crosses the map's pixels at
-# a slant, bilinear enlargement alone leaves their steps visible.
-SMOOTH = np.array([0.25, 0.5, 0.25], np.float32)
+# A part's coverage is smoothed by this kernel, the binomial of 5, before it is enlarged: where a border crosses the
+# map's pixels at a slant, bilinear enlargement alone leaves their steps visible, and 3 taps leave a ripple.
+SMOOTH = np.array([1, 4, 6, 4, 1], np.float32) / np.float32(16)
 # U, V and confidence are continued as far as smoothed and enlarged coverage reaches, each pixel from its
 # nearest neighbours in the part: what is a pixel further counts a hundredth.
-FILL = np.array([1e-4, 1e-2, 1, 1e-2, 1e-4], np.float32)
-REACH = 2  # px of the map on each side, half of FILL
-# Coverage up to which a pixel has no part. At a straight border a part then grows by one pixel of the map where
-# no other part is: the silhouette, cut from a finer map, decides where the person ends.
-LEAST = 0.125
+FILL = np.array([1e-6, 1e-4, 1e-2, 1, 1e-2, 1e-4, 1e-6], np.float32)
+REACH = 3  # px of the map on each side, half of FILL
+# Coverage up to which a pixel has no part: a map's single pixel keeps its whole square, whose corners it covers by
+# .096, and a straight border of a part and nothing moves out by 1.4 px of the map. There the silhouette, cut from a
+# finer map, decides where the person ends.
+LEAST = 0.09
 
 
 def surfaces(people: Sequence[Person], silhouettes: Sequence[Silhouette | None]) -> tuple[Iuv | None, ...]:

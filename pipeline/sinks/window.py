@@ -15,7 +15,7 @@ from bodystream.errors import SinkError
 from bodystream.pipeline.draw import ALL, Hud, Layers, draw
 from bodystream.pipeline.types import End, Frame, Header, Image, Result, Span
 
-TOGGLES = {"m": "masks", "s": "skeleton", "b": "boxes", "i": "ids", "h": "hud"}
+TOGGLES = {"m": "masks", "d": "surface", "s": "skeleton", "b": "boxes", "i": "ids", "h": "hud"}
 HELP = (
     "space\tpause",
     "n or right\tone step",
