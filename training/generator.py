@@ -26,7 +26,9 @@ Floats = NDArray[np.float32]
 
 IGNORE = 255  # a part that is not known: nothing is learned there
 MOTION = 0.5  # share of poses from motion capture, where there is any
-POOL, NEW_FIGURE = 48, 0.1  # people at a time, and the chance that one is replaced at a sample
+OTHER_ARMS = 0.25  # of these, the share that get the arms of another moment
+POOL, NEW_FIGURE = 48, 0.1  # figures at a time, and the chance that one is replaced at a pose
+CROWD = 512  # posed people that are kept to be looked at again: 0.1 GB
 MARGIN = (1.06, 1.28)  # of the grid round the person, see `dense_input.MARGIN`
 CUT = 0.15  # share of people whom the picture's border cuts
 REACH_PX = 6.0  # a mask's pixel this far from the body, grid px, still belongs to it: hair, cloth, blur
@@ -70,11 +72,14 @@ class Sample:
 
 
 class Generator:
-    """An endless source of samples. `poses` None: from the sampler alone. `exact` leaves all errors out."""
+    """An endless source of samples. `poses` None: from the sampler alone. `exact` leaves all errors out.
 
-    def __init__(self, poses: Poses | None, *, exact: bool = False) -> None:
-        self._poses, self._exact = poses, exact
-        self._chances = None if poses is None else _even_chances(poses)
+    Every person is observed `looks` times, with other errors each time, in batches that lie apart: making a
+    person costs as much as observing one.
+    """
+
+    def __init__(self, poses: Poses | None, *, exact: bool = False, looks: int = 1) -> None:
+        self._poses, self._exact, self._looks = poses, exact, looks
 
     def batches(self, seed: int, rank: int, size: int) -> Iterator[tuple[Floats, NDArray[np.uint8], Floats]]:
         """Yield inputs (N, 48, 64, 64), parts (N, 128, 128) and uvs (N, 2, 128, 128), `size` at a time."""
@@ -89,33 +94,38 @@ class Generator:
             yield inputs, parts, uvs
 
     def samples(self, seed: int, rank: int = 0, together: int = 16) -> Iterator[Sample]:
-        """Yield samples; bodies are posed `together` at a time, which changes nothing but the speed."""
+        """Yield samples. Bodies are posed `together` at a time."""
         rng = np.random.default_rng([seed, rank])
-        figures = [make_figure(rng) for _ in range(4)]
+        people = self._people(rng)
+        if self._looks == 1:
+            while True:
+                yield from _observed([next(people) for _ in range(together)], rng, exact=self._exact)
+        pool = [next(people) for _ in range(4 * together)]
         while True:
-            truths = []
-            for _ in range(together):
-                if len(figures) < POOL or rng.random() < NEW_FIGURE:
-                    figures = [make_figure(rng), *figures][:POOL]
-                truths.append(_truth(figures[rng.integers(len(figures))], self._pose(rng), rng))
-            yield from _observed(truths, rng, exact=self._exact)
+            for _ in range(-(-together // self._looks)):
+                # The oldest tenth goes first, but not in order: a person's looks are many batches apart.
+                if len(pool) >= CROWD:
+                    pool.pop(int(rng.integers(CROWD // 10)))
+                pool.append(next(people))
+            chosen = rng.choice(len(pool), together, replace=False)
+            yield from _observed([pool[i] for i in chosen], rng, exact=self._exact)
+
+    def _people(self, rng: np.random.Generator) -> Iterator[Truth]:
+        figures: list[Figure] = []
+        while True:
+            if len(figures) < POOL or rng.random() < NEW_FIGURE:
+                figures = [make_figure(rng), *figures][:POOL]
+            yield _truth(figures[rng.integers(len(figures))], self._pose(rng), rng)
 
     def _pose(self, rng: np.random.Generator) -> Floats:
-        if self._poses is not None and rng.random() < MOTION:
-            turns = self._poses.turns[rng.choice(len(self._chances), p=self._chances)]
-            if rng.random() < 0.25:  # the arms of another moment
-                other = self._poses.turns[rng.choice(len(self._chances), p=self._chances)]
-                turns = _with_arms(turns, other)
+        poses = self._poses
+        if poses is not None and rng.random() < MOTION:
+            turns = poses.turns[rng.choice(len(poses.turns), p=poses.chances)]
+            if rng.random() < OTHER_ARMS:
+                turns = _with_arms(turns, poses.turns[rng.choice(len(poses.turns), p=poses.chances)])
         else:
             turns = sampled_pose(rng)
         return jittered_pose(mirrored_pose(turns) if rng.random() < 0.5 else turns, rng)
-
-
-def _even_chances(poses: Poses) -> NDArray[np.float64]:
-    """A subject counts as the square root of their poses: a fifth of the archive is one man climbing."""
-    _, inverse, counts = np.unique(poses.subjects, return_inverse=True, return_counts=True)
-    chances = np.sqrt(counts)[inverse] / counts[inverse]
-    return np.asarray(chances / chances.sum())
 
 
 def _with_arms(turns: Floats, other: Floats) -> Floats:
@@ -162,7 +172,7 @@ def _camera(rng: np.random.Generator) -> Floats:
     """How the camera sees the person's frame: any side, mostly level, at times from far above or below."""
     elevation = rng.normal(6, 10) if rng.random() < 0.7 else rng.uniform(-25, 60)  # degrees, of the camera
     return np.asarray(
-        about_x(np.radians(-elevation)) @ about_y(np.asarray(rng.uniform(-np.pi, np.pi))), np.float32
+        about_x(np.radians(elevation)) @ about_y(np.asarray(rng.uniform(-np.pi, np.pi))), np.float32
     )
 
 

@@ -113,7 +113,7 @@ def _share() -> Floats:
 def _cloth_reach() -> Floats:
     reach = [next((m for name, m in CLOTHES.items() if segment.endswith(name)), 0.0) for segment in SEGMENTS]
     twists = [CLOTHES["forearm"] if segment.endswith("twist") else 0.0 for segment in SEGMENTS]
-    return _share() @ (np.float32(reach) + np.float32(twists))
+    return _share() @ (np.array(reach, np.float32) + np.array(twists, np.float32))
 
 
 @cache

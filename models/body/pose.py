@@ -29,6 +29,7 @@ Floats = NDArray[np.float32]
 
 STRETCH = (0.5, 1.6)  # of a limb: beyond it a landmark is wrong, not the limb
 WIDEN = (0.75, 1.3)  # of the trunk across, likewise
+HALF = np.float32(0.5)
 FOOT_STRETCH = (0.7, 1.3)  # heel and toe are the shakiest landmarks, and feet differ little
 # Torso and legs tell the scale: the longest bones, and the surest landmarks.
 SCALE_LANDMARKS = np.array(
@@ -144,7 +145,7 @@ def _arm_turns(at: "_Joints", chest: Floats) -> Floats:
     turn = frame(arm, second) @ upper.swapaxes(-1, -2)
     lower = least_turn((turn @ fore[..., :1])[..., 0], forearm) @ turn
     across = at.sides("index") - at.sides("pinky")
-    palm = (at.sides("index") + at.sides("pinky")) / 2 - at.sides("wrist")
+    palm = at.palm() - at.sides("wrist")
     twisted = frame(forearm, across) @ twist.swapaxes(-1, -2)
     return np.stack([turn, lower, twisted, frame(palm, across) @ hand.swapaxes(-1, -2)], axis=2)
 
@@ -169,7 +170,7 @@ def _bones(at: "_Joints") -> tuple[Floats, Floats]:
     """The point of each segment that is held to a landmark, and the landmarks' distance along it: (N, 17, 3) each."""
     names = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
     shoulder, elbow, wrist, hip, knee, ankle = (at.sides(name) for name in names)  # (N, 2, 3) each
-    palm = (at.sides("index") + at.sides("pinky")) / 2 - wrist
+    palm = at.palm() - wrist
     sole = at.sides("foot_index") - at.sides("heel")
     up = at.middle("shoulder") - at.middle("hip")
     trunk = [np.stack([at.middle("hip"), at.middle("shoulder"), at.middle("ear")], axis=1)]
@@ -195,7 +196,7 @@ def _limits() -> tuple[Floats, Floats]:
     limits |= dict.fromkeys(("head", "left_hand", "right_hand"), (1.0, 1.0))
     limits |= {f"{side}_foot": FOOT_STRETCH for side in ("left", "right")}
     low, high = zip(*(limits[name] for name in SEGMENTS), strict=True)
-    return np.float32(low), np.float32(high)
+    return np.array(low, np.float32), np.array(high, np.float32)
 
 
 def _widening(at: "_Joints", scale: Floats) -> Floats:
@@ -215,7 +216,7 @@ class _Joints:
 
     def middle(self, name: str) -> Floats:
         """Between the left and the right one."""
-        return (self[f"left_{name}"] + self[f"right_{name}"]) / 2
+        return (self[f"left_{name}"] + self[f"right_{name}"]) * HALF
 
     def line(self, name: str) -> Floats:
         """From the right one to the left one."""
@@ -227,8 +228,11 @@ class _Joints:
 
     def face(self) -> Floats:
         """A point in front of the ears: the nose and the mouth."""
-        mouth = (self["mouth_left"] + self["mouth_right"]) / 2
-        return 0.7 * self["nose"] + 0.3 * mouth
+        return 0.7 * self["nose"] + 0.15 * (self["mouth_left"] + self["mouth_right"])
+
+    def palm(self) -> Floats:
+        """Between the first joints of index finger and little finger, of both hands: (N, 2, 3)."""
+        return (self.sides("index") + self.sides("pinky")) * HALF
 
 
 @dataclass(frozen=True)
@@ -252,7 +256,7 @@ def _rest() -> _Rest:
     starts, axes = (each[0] for each in _bones(at))  # (17, 3) each
     up, left = at.middle("shoulder") - at.middle("hip"), at.line("hip")
     first, second = [up, up, at.line("ear")], [left, at.line("shoulder"), at.face() - at.middle("ear")]
-    back = np.float32([[0, 0, 1]])
+    back = np.array([[0, 0, 1]], np.float32)
     for side, begin in (("left", LEFT), ("right", RIGHT)):
         arm, forearm, _, hand, thigh, shank, sole = (axes[None, begin + i] for i in range(7))
         # At rest elbows are bent; legs are straight, and a knee takes the shank back.

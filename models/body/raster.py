@@ -44,20 +44,19 @@ def render(vertices: Floats, to_grid: NDArray[np.float64], pixels: int) -> Rende
     points[:, 2] = np.clip(vertices[:, 2] * scale, -0.99 * REACH, 0.99 * REACH)
     # The eye looks along -z with y up, at a picture whose half height is one half.
     points *= np.array([1, -1, -1], np.float32)
-    colours = np.zeros((pixels, pixels, 3), np.float32)
-    depth = np.full((pixels, pixels), FAR + REACH, np.float32)
-    colours, depth = cv2.triangleRasterize(
+    drawn, away = cv2.triangleRasterize(
         points[mesh.vertex],
         mesh.triangles,
         mesh.colours,
-        colours,
-        depth,
+        np.zeros((pixels, pixels, 3), np.float32),
+        np.full((pixels, pixels), FAR + REACH, np.float32),
         _eye(),
         2 * np.arctan(0.5 / FAR),
         FAR - REACH,
         FAR + REACH,
         mesh.settings,
     )
+    colours, depth = np.asarray(drawn, np.float32), np.asarray(away, np.float32)
     part = np.rint(colours[..., 0] * LEVELS).astype(np.uint8)  # (h, w)
     uv = np.ascontiguousarray(colours[..., 1:].transpose(2, 0, 1))  # (2, h, w)
     return Render(part, uv, np.where(part > 0, (depth - FAR) * pixels, 0).astype(np.float32))
