@@ -169,7 +169,7 @@ def unshuffled(image: NDArray[np.generic]) -> Floats:
 
 def bone_maps(points: Floats) -> tuple[Floats, Floats]:
     """Nearness to each bone, and nearness times its depth: float32 (13, 64, 64) each, see `dense_layout`."""
-    finite = np.isfinite(points).all(1)
+    finite = np.asarray(np.isfinite(points).all(axis=1))
     cells = np.where(finite[:, None], points, 0) * np.float32(CELLS / GRID)
     starts, ends = (table @ cells for table in _bone_ends())  # (13, 3) each
     first, last = (table[:, ~finite].any(1) for table in _bone_ends())
