@@ -13,7 +13,7 @@ from bodystream.models.body.skin import landmarks_on, shaped, weighted
 Floats = NDArray[np.float32]
 
 SPREAD = 1.15  # of the shape coefficients: a little beyond the sample that the basis was made from
-LOOSE = 0.45  # share of people in loose clothes
+LOOSE = 0.6  # share of people in loose clothes
 # How far loose clothes stand off at most, m, by segment; heads, hands and feet have none.
 CLOTHES = {
     "pelvis": 0.04,
@@ -23,7 +23,7 @@ CLOTHES = {
     "thigh": 0.045,
     "shank": 0.045,
 }
-TIGHT = 0.008  # m, everybody else's
+TIGHT = 0.014  # m, everybody else's
 HAIR, HAIR_SHARE = 0.045, 0.6  # m, and how many have hair or a hat that changes the outline
 WAVES = 12  # cosines that a fold of cloth is made of
 

@@ -1,7 +1,7 @@
 """The body drawn into a small grid: which part, U, V and depth each pixel shows.
 
-OpenCV 5 brings a z-buffer (`triangleRasterize`): 1.4 ms for 25,000 triangles at 128 × 128 on one core. A
-compiled loop of numba's takes half of that, but a quarter of a minute at the first call of every installation.
+OpenCV 5 brings a z-buffer (`triangleRasterize`), so that nothing has to be compiled here, at the first call of
+a live run least of all.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ Floats = NDArray[np.float32]
 
 FAR = 1000.0  # grid sides from the eye to the body: so far that nothing is foreshortened, in float32
 REACH = 4.0  # grid sides before and behind the hips that are drawn: a body is never longer than two or three
+CLUSTER_M = 0.015  # a pixel of the grid of 128 is about 15 mm of a standing adult
 LEVELS = 32.0  # OpenCV interpolates colours 0..1: part numbers go as multiples of 1/32
 
 
@@ -74,10 +75,38 @@ class _Mesh:
 def _mesh() -> _Mesh:
     model = load()
     colours = np.column_stack([model.part / LEVELS, model.uv]).astype(np.float32)
+    triangles = coarsened(CLUSTER_M)
+    used, renumbered = np.unique(triangles, return_inverse=True)
     settings = cv2.TriangleRasterizeSettings()
     settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
     settings.setCullingMode(cv2.RASTERIZE_CULLING_CW)  # the inside of the body is never seen
-    return _Mesh(model.chart_vertex.astype(np.int64), model.triangles.astype(np.int32), colours, settings)
+    return _Mesh(
+        vertex=model.chart_vertex[used].astype(np.int64),
+        triangles=renumbered.reshape(-1, 3).astype(np.int32),
+        colours=colours[used],
+        settings=settings,
+    )
+
+
+def coarsened(cell_m: float) -> NDArray[np.int64]:
+    """The body's triangles with all chart vertices of a cube of `cell_m` drawn into one of them: (T, 3).
+
+    Two thirds of the full surface are fingers, toes and faces. Vertices on the charts' borders stay.
+    """
+    model = load()
+    places = model.vertices[model.chart_vertex]
+    cells = np.column_stack([model.part, np.floor(places / cell_m)])
+    _, cluster = np.unique(cells, axis=0, return_inverse=True)
+    cluster = cluster.ravel()
+    middle = np.stack([np.bincount(cluster, axis) for axis in places.T], axis=1) / np.bincount(cluster)[:, None]
+    order = np.lexsort([np.linalg.norm(places - middle[cluster], axis=1), cluster])
+    first = np.flatnonzero(np.diff(cluster[order], prepend=-1))
+    target = order[first][cluster]  # of each cluster, the vertex nearest to its middle
+    border = np.bincount(model.chart_vertex, minlength=len(model.vertices))[model.chart_vertex] > 1
+    target[border] = np.flatnonzero(border)
+    triangles = target[model.triangles.astype(np.int64)]
+    a, b, c = triangles.T
+    return triangles[(a != b) & (b != c) & (c != a)]
 
 
 def _eye() -> Floats:
