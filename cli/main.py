@@ -30,6 +30,8 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line `argv` (without the program's name; that of the process if None), and exit."""
+    # Before numpy is imported: its threads for small products wait on each other where every core is at work.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
