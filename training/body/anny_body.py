@@ -6,6 +6,7 @@ nothing at run time does.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import anny
 import numpy as np
@@ -151,7 +152,7 @@ def closed(
     fans, extra = [], vertices.shape[1]
     positions, weights = [vertices], [bones]
     for run, ring in ((mouth, mouth), ([*eye, eye[0]], eye)):
-        fans += [(b, a, extra) for a, b in zip(run[:-1], run[1:], strict=True)]
+        fans += [(b, a, extra) for a, b in pairwise(run)]
         centre = vertices[:, ring].mean(1, keepdims=True)
         if ring is mouth:
             centre[..., 0] = 0.0
