@@ -24,13 +24,15 @@ class BodyModel:
     shapes: (K, V, 3) float16, what one unit of each normal(0, 1) shape coefficient adds, m.
     triangles: (T, 3) uint16 into chart vertices; cross(b - a, c - a) points out of the body. With
         `chart_vertex` looked up the surface is closed: every edge has two triangles.
-    chart_vertex: (C,) uint16, the vertex of each chart vertex; on chart borders a vertex has one per chart.
+    chart_vertex: (C,) uint16, the vertex of each chart vertex; on chart borders a vertex has one per chart, and
+        on the outlines of a hand's or foot's two sheets one per sheet.
     part: (C,) uint8, 1..24 (`surface.PARTS`); the three corners of a triangle have one part.
     uv: (C, 2) float32, 0..1. U runs to the right and V down for one who looks at the chart from outside with
         the person's head up, on the person's middle and left parts; right parts are mirror images of left
         ones with the same (U, V); in torso back 1 and front 2 the mirror image of (U, V) is (1 - U, V). V runs
         from head to feet, along arms to the fingers, along feet to the toes. Hands and feet are two sheets:
-        palm or sole in U < 0.5, back of the hand or upper in U > 0.5.
+        palm or sole in U < 0.5, back of the hand or upper in U > 0.5. All squares are filled but the hands',
+        whose fingers leave gaps. No triangle of U, V is flipped or lies over another.
     weights: (V, 4) float32, sum 1, and segments: (V, 4) uint8: skin weights, strongest first, and the segments
         (`skeleton.SEGMENTS`) they are for.
     joints: (17, 2, 3) float32, start and end of each segment, m.

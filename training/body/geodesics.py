@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
-DEPTH = 5  # edges a segment may cross; on a sphere of as many triangles: docs of `distances`
+# Edges a segment may cross. On a unit sphere of 15,000 uneven vertices the distances are 0.14 % too long in the
+# mean, 0.25 % at the 95th percentile; along edges alone (0) 5.0 and 7.8 %, with 7 crossings 0.06 and 0.12 %.
+DEPTH = 5
 
 
 def farthest_samples(

@@ -29,6 +29,7 @@ ARMPIT, SHOULDER_TOP = (
     (0.160, -0.560, 0.0),
 )  # the arm-hole, 1 cm outside the armpit's saddle
 BELT = -0.10  # y: the buttocks below 10 cm above the hips belong to the legs
+CALF = (0.55, 0.016)  # y, z: the shank is widest behind the line from knee to ankle, and cut there
 CROTCH, GROIN_SIDE = (0.0, 0.085), (0.185, -0.07)  # x, y of the front border: an underpants' leg line
 SOLE, TOE_SOLE = 0.022, 0.008  # the sole reaches this far up from the ground, below the ankle and at the toes
 # Labels on the way, and of the two sheets of a hand and a foot.
@@ -85,7 +86,8 @@ def outline_cuts(work: knife.Cut, key: dict[str, Points]) -> knife.Cut:
 
 def leg_and_trunk(work: knife.Cut, key: dict[str, Points]) -> knife.Cut:
     """Front and back by the plane through the joints, then belt, groin and knee."""
-    line = np.stack([key[f"left_{name}"] for name in ("shoulder", "hip", "knee", "ankle")])
+    shoulder, hip, knee, ankle = (key[f"left_{name}"] for name in ("shoulder", "hip", "knee", "ankle"))
+    line = np.stack([shoulder, hip, knee, np.array([0.0, *CALF]), ankle])
     depth = work.points[:, 2] - smooth_line(work.points[:, 1], line[:, 1], line[:, 2])
     work = knife.split(work, depth, work.labels == 0, 2, 1)
     work = knife.split(work, work.points[:, 1] - BELT, work.labels == 1, 1, 8)
