@@ -10,11 +10,13 @@ from rich.progress import Progress, TaskID
 
 from bodystream.cli import options as o
 from bodystream.cli.config import ConfigFile
+from bodystream.cli.eval_dense import dense
+from bodystream.cli.eval_multiview import dense_multiview
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Score networks against annotated data.\n\nExamples:\n\n"
-    "bodystream eval coco annotations.json images/\n\nbodystream eval coco --help",
+    "bodystream eval coco annotations.json images/\n\nbodystream eval dense-multiview --help",
 )
 COLUMNS = (
     "net",
@@ -38,11 +40,6 @@ SegmentNets = Annotated[
         rich_help_panel=o.NETS,
     ),
 ]
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `coco` a sub-command while it is the only one."""
 
 
 @app.command()
@@ -120,3 +117,7 @@ def coco(
 
 def _show(progress: Progress, task: TaskID, done: int, total: int) -> None:
     progress.update(task, completed=done, total=total)
+
+
+app.command()(dense)
+app.command()(dense_multiview)

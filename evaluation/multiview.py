@@ -7,6 +7,7 @@ their gaps are to be compared at one share of matched pixels.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise, product
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +23,9 @@ SAME_M = 0.015  # rest surface points this near count as one; a pixel of the 128
 # Every other pixel of every other row: at 3 m a pixel is 2 mm, so what is skipped is small beside 15 mm.
 STEP = 2
 MOST_PEOPLE = 4  # the largest of a picture; combinations of more, over all cameras, grow too many
+
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +214,9 @@ def flicker(before: Iuv | None, now: Iuv | None) -> tuple[int, int]:
     return int((both & (old != new)).sum()), int(both.sum())
 
 
-def score(rows: Mapping[str, Collected], cameras: Sequence[Camera]) -> dict[str, list[PairScore]]:
+def score(rows: Mapping[K, Collected], cameras: Sequence[Camera]) -> dict[K, list[PairScore]]:
     """Score every row of a report, a PairScore for each two neighbouring cameras."""
-    out: dict[str, list[PairScore]] = {name: [] for name in rows}
+    out: dict[K, list[PairScore]] = {name: [] for name in rows}
     for a, b in neighbours(cameras):
         measured = {name: _measure(row, a, b, cameras) for name, row in rows.items()}
         equal = min(len(away) / max(looked, 1) for _, away, _, looked in measured.values())

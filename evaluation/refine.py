@@ -67,3 +67,8 @@ def _turned(camera: Camera, turn: Doubles) -> Camera:
     """The camera turned about its centre by a Rodrigues vector in its own axes."""
     rotation = np.asarray(cv2.Rodrigues(turn)[0], np.float64) @ camera.R
     return replace(camera, R=rotation, t=-rotation @ camera.centre)
+
+
+def turned_by(before: Camera, after: Camera) -> float:
+    """Degrees by which a camera was turned."""
+    return float(np.degrees(np.linalg.norm(cv2.Rodrigues(after.R @ before.R.T)[0])))

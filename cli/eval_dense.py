@@ -1,0 +1,132 @@
+"""`bodystream eval dense`: dense correspondence against annotated points."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bodystream.cli import options as o
+from bodystream.cli.config import ConfigFile
+
+if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
+    from bodystream.pipeline.stages import Choices, Placement
+    from bodystream.pipeline.types import Image, Person, Result, Stage
+
+BASELINE = "baseline"
+CHOICES = (BASELINE, "dense-s")
+DenseNets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dense",
+        help="baseline or dense-s; repeats, a row each. Both if not given.",
+        rich_help_panel=o.NETS,
+    ),
+]
+POINTS_COLUMNS = (
+    "dense", "pictures ", "persons ", "found ", "points ", "answered ", "part accuracy ", "error cm, mean ",
+    "median ", "GPS ", "GPSm ",
+)  # fmt: skip
+
+
+def dense(
+    points: Annotated[
+        Path,
+        typer.Argument(
+            metavar="POINTS", help="Points on the body surface: a JSON file (see below).", show_default=False
+        ),
+    ],
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="The folder of its pictures.", show_default=False)
+    ],
+    dense: DenseNets = None,
+    detect: o.DetectNet = "picodet-s",
+    segment: o.SegmentNet = "full",
+    device: o.Device = "auto",
+    threads: o.Threads = None,
+    offline: o.Offline = False,
+    json: o.Json = False,
+    _config: ConfigFile = None,
+) -> None:
+    """Score dense correspondence against annotated points: part accuracy, error along the surface, GPS, GPSm.
+
+    POINTS states the surface that its U, V are on; docs/evaluation.md has the form. A DensePose-COCO file that you
+    own is read too, for the part accuracy alone: its U, V live on other charts.
+
+    Examples:
+
+    bodystream eval dense points.json images/
+
+    bodystream eval dense densepose_coco_2014_minival.json val2014/ --dense baseline --json
+    """
+    import orjson
+
+    from bodystream.cli.prepare import prepared
+    from bodystream.cli.screen import print_table, progress_bars
+    from bodystream.evaluation.dense import evaluate, read_points
+    from bodystream.pipeline.stages import Choices, Placement
+
+    people = read_points(points)
+    names = chosen(dense)
+    nets = prepared([detect, f"blazepose-{segment}"], offline=offline)
+    rows = {}
+    with progress_bars() as progress:
+        for name in names:
+            stages = stages_with(
+                name, nets, Choices(smooth="off"), Placement(device, threads), offline=offline
+            )
+            rows[name] = evaluate(people, images, partial(look, stages), partial(progress, name))
+    if json:
+        typer.echo(
+            orjson.dumps({name: asdict(row) for name, row in rows.items()}, option=orjson.OPT_INDENT_2)
+        )
+        return
+    print_table(
+        POINTS_COLUMNS,
+        [[name, *map(figure, asdict(row).values())] for name, row in rows.items()],
+    )
+
+
+def chosen(names: Sequence[str] | None) -> list[str]:
+    """The dense correspondences to score: both where none is named. Raises UsageError for another."""
+    from bodystream.errors import UsageError
+
+    if unknown := [name for name in names or () if name not in CHOICES]:
+        raise UsageError(f"--dense {unknown[0]}: expected {' or '.join(CHOICES)}")
+    return list(dict.fromkeys(names or CHOICES))
+
+
+def stages_with(
+    dense: str, nets: Sequence[Path], choices: "Choices", placement: "Placement", *, offline: bool
+) -> "list[Stage]":
+    """The chain of `run` with one of `CHOICES` at its end; `nets` are the detector's and the landmarks' files."""
+    from dataclasses import replace
+
+    from bodystream.cli.prepare import prepared
+    from bodystream.pipeline.stages import open_stages
+
+    corrector = None if dense == BASELINE else prepared([dense], offline=offline)[0]
+    return open_stages(nets[0], nets[1], replace(choices, dense=dense), placement, corrector)
+
+
+def look(stages: "Sequence[Stage]", image: "Image") -> "Result":
+    """What the stages find in a single picture."""
+    from fractions import Fraction
+
+    from bodystream.pipeline.types import Frame, Result
+
+    frame = Frame(0, Fraction(0), 0, image, "picture")
+    people: Sequence[Person] = ()
+    for stage in stages:
+        stage.reset()
+        people = stage(frame, people)
+    return Result(0, frame.pts, (image.shape[1], image.shape[0]), tuple(people))
+
+
+def figure(value: float | int) -> str:
+    """A count as it is, a share or a length with three digits, nothing for what is not known."""
+    if isinstance(value, int):
+        return str(value)
+    return "" if value != value else f"{value:.3f}" if value < 1 else f"{value:.1f}"

@@ -1,0 +1,219 @@
+"""`bodystream eval dense-multiview`: dense correspondence against the geometry of calibrated cameras."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bodystream.cli import options as o
+from bodystream.cli.config import ConfigFile
+from bodystream.cli.eval_dense import DenseNets, chosen, figure, stages_with
+
+if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
+    from bodystream.evaluation.multiview import Collected, PairScore
+    from bodystream.pipeline.calibration import Camera
+    from bodystream.pipeline.stages import Choices
+    from bodystream.pipeline.types import Result, Source, Stage
+
+Row = tuple[str, str]  # dense, landmarks
+
+RAW, STEADY = "raw", "steady"  # as the landmark net gives them, or with flips undone and filtered
+PAIR_COLUMNS = (
+    "cameras", "dense", "landmarks", "frames ", "matched ", "gap mm ", "equal share ", "gap mm there ",
+    "third view px ",
+)  # fmt: skip
+
+
+def dense_multiview(
+    calibration: Annotated[
+        str,
+        typer.Argument(
+            metavar="CALIBRATION",
+            help="The cameras: a Qualisys .qca.txt, Pose2Sim .toml or OpenCV .yml file, or a name of `models list`.",
+            show_default=False,
+        ),
+    ],
+    videos: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="VIDEOS...",
+            help="Synchronous videos, one a camera: files, or names of `models list`. A video whose name holds a "
+            "camera's belongs to it; else their order decides.",
+            show_default=False,
+        ),
+    ],
+    dense: DenseNets = None,
+    stride: Annotated[
+        int, typer.Option(min=1, help="Match pixels in every so-many-th frame.", rich_help_panel=o.INPUT)
+    ] = 5,
+    max_frames: o.MaxFrames = None,
+    refine: Annotated[
+        bool,
+        typer.Option(
+            "--refine/--no-refine",
+            help="Turn the cameras until the landmarks of the footage meet best; told on stderr.",
+            rich_help_panel=o.INPUT,
+        ),
+    ] = True,
+    detect: o.DetectNet = "picodet-s",
+    segment: o.SegmentNet = "full",
+    device: o.Device = "auto",
+    threads: o.Threads = None,
+    offline: o.Offline = False,
+    json: o.Json = False,
+    _config: ConfigFile = None,
+) -> None:
+    """Score dense correspondence by geometry: what two cameras take for one surface point must lie on meeting rays.
+
+    Pixels of one camera are matched to those of its neighbours whose surface points are nearest, within 1.5 cm.
+    Printed are the share matched, the median gap between the rays, the same at a share that is equal for all rows,
+    how far a third camera sees the point from where the rays meet, and the share of pixels whose part changes
+    from frame to frame. Rows: every --dense, with landmarks as the net gives them and flip-repaired and filtered.
+    Where several people are seen, the one whose landmarks meet best is followed. Frames of another size than the
+    calibration's count as scaled to fit, with bars on both sides.
+
+    Examples:
+
+    bodystream eval dense-multiview rig.toml left.mp4 middle.mp4 right.mp4
+
+    bodystream eval dense-multiview pose2sim-calibration pose2sim-single-cam01 pose2sim-single-cam02 --dense baseline
+    """
+    import orjson
+
+    from bodystream.cli.prepare import prepared
+    from bodystream.cli.screen import progress_bars
+    from bodystream.evaluation.multiview import score
+    from bodystream.models.store import resolve
+    from bodystream.pipeline.calibration import of_videos, read_cameras
+    from bodystream.pipeline.stages import Placement
+
+    names = chosen(dense)
+    with progress_bars() as progress:
+        known = read_cameras(resolve(calibration, offline=offline or None, progress=progress))
+        paths = [resolve(video, offline=offline or None, progress=progress) for video in videos]
+    cameras = of_videos(known, [path.name for path in paths])
+    nets = prepared([detect, f"blazepose-{segment}"], offline=offline)
+    rows: dict[Row, Collected] = {}
+    with progress_bars() as progress:
+        for row in [(name, landmarks) for name in names for landmarks in (RAW, STEADY)]:
+            open_chain = partial(
+                stages_with, row[0], nets, _choices(row[1]), Placement(device, threads), offline=offline
+            )
+            cameras, rows[row] = _collected(
+                cameras, paths, open_chain, stride, max_frames, partial(progress, ", ".join(row))
+            )
+    turned = _refined(cameras, rows[names[0], STEADY]) if refine else cameras
+    scores = score(rows, turned)
+    if json:
+        report = _report(rows, scores, turned)
+        typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+    else:
+        _print(rows, scores, turned)
+
+
+def _choices(landmarks: str) -> "Choices":
+    from bodystream.pipeline.stages import Choices
+
+    return Choices() if landmarks == STEADY else Choices(smooth="off", repair_flips=False)
+
+
+def _collected(
+    cameras: "Sequence[Camera]",
+    paths: Sequence[Path],
+    open_chain: "Callable[[], list[Stage]]",
+    stride: int,
+    max_frames: int | None,
+    progress: Callable[[int, int], None],
+) -> "tuple[list[Camera], Collected]":
+    """Run a chain on every video, in step; and the cameras, fitted to the size of the videos' frames."""
+    from bodystream.evaluation.multiview import collect
+    from bodystream.pipeline.source import open_source
+
+    with ExitStack() as stack:
+        sources = []
+        for path in paths:
+            sources.append(open_source(str(path), max_frames=max_frames))
+            stack.callback(sources[-1].close)
+        fitted = [
+            camera.fitted((source.info.width, source.info.height))
+            for camera, source in zip(cameras, sources, strict=True)
+        ]
+        length = min((source.info.length or 0 for source in sources), default=0)
+        moments = zip(*(_results(source, open_chain()) for source in sources), strict=False)
+        return fitted, collect(fitted, moments, stride, lambda done: progress(done, max(length, done)))
+
+
+def _results(source: "Source", stages: "list[Stage]") -> "Iterator[Result]":
+    import time
+
+    from bodystream.pipeline.chain import Chain
+    from bodystream.pipeline.types import Result
+
+    chain = Chain(stages, time.monotonic_ns)
+    for frame in source:
+        people, _, _ = chain(frame)
+        yield Result(frame.index, frame.pts, (frame.image.shape[1], frame.image.shape[0]), people)
+
+
+def _refined(cameras: "Sequence[Camera]", row: "Collected") -> "Sequence[Camera]":
+    from bodystream.evaluation.refine import LIMBS, refined, turned_by
+
+    found = refined(cameras, row.landmarks[:, :, LIMBS])
+    turns = ", ".join(
+        f"{before.name} {turned_by(before, after):.2f}°" for before, after in zip(cameras, found, strict=True)
+    )
+    typer.echo(f"cameras turned to where landmarks meet: {turns}", err=True)
+    return found
+
+
+def _flicker(row: "Collected", cameras: "Sequence[Camera]") -> dict[str, float]:
+    """Share of pixels whose part changes from frame to frame, by camera, and of all."""
+    shares = {
+        camera.name: int(changed) / int(compared) if compared else float("nan")
+        for camera, changed, compared in zip(cameras, row.changed, row.compared, strict=True)
+    }
+    return shares | {"all": int(row.changed.sum()) / max(int(row.compared.sum()), 1)}
+
+
+def _report(
+    rows: "dict[Row, Collected]", scores: "dict[Row, list[PairScore]]", cameras: "Sequence[Camera]"
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "dense": row[0],
+            "landmarks": row[1],
+            "frames": seen.frames,
+            "pairs": [asdict(pair) for pair in scores[row]],
+            "flicker": _flicker(seen, cameras),
+        }
+        for row, seen in rows.items()
+    ]
+
+
+def _print(
+    rows: "dict[Row, Collected]", scores: "dict[Row, list[PairScore]]", cameras: "Sequence[Camera]"
+) -> None:
+    from bodystream.cli.screen import print_table
+
+    pairs = sorted(
+        ((i, row, pair) for row, found in scores.items() for i, pair in enumerate(found)),
+        key=lambda at: at[0],
+    )
+    print_table(
+        PAIR_COLUMNS,
+        [
+            [" ".join(pair.cameras), *row, *map(figure, list(asdict(pair).values())[1:])]
+            for _, row, pair in pairs
+        ],
+    )
+    typer.echo("\nshare of pixels whose part changes from frame to frame")
+    flicker = {row: _flicker(seen, cameras) for row, seen in rows.items()}
+    names = [*(f"{camera.name} " for camera in cameras), "all "]
+    print_table(
+        ["dense", "landmarks", *names],
+        [[*row, *map(figure, shares.values())] for row, shares in flicker.items()],
+    )
