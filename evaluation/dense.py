@@ -15,15 +15,16 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as rle
 
 from bodystream.errors import SourceNotFound, SourceUnreadable, UsageError
 from bodystream.evaluation.coco import FOUND_IOU, mask_iou
-from bodystream.models.body import data
+from bodystream.models import body
+from bodystream.models.body.data import FILE
 from bodystream.models.body.distance import geodesic
 from bodystream.models.body.parts import PARTS
 from bodystream.models.detector import pairwise_iou
 from bodystream.pipeline.matching import match
+from bodystream.pipeline.rle import Rle, decode
 from bodystream.pipeline.types import Floats, Image, Iuv, Result, Silhouette
 
 # A point that is off by 30 cm, about half a body segment, counts one half: Güler et al., DensePose, 2018, 5.
@@ -163,7 +164,7 @@ def read_points(path: Path) -> list[Marked]:
         people = _read_densepose(content) if "annotations" in content else _read_own(content, path)
     except UsageError:
         raise
-    except (ValueError, KeyError, TypeError, IndexError) as exc:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as exc:
         raise SourceUnreadable(
             f"{path} holds neither points on bodystream's surface nor DensePose-COCO annotations "
             f"({type(exc).__name__}: {exc}); docs/evaluation.md states the form"
@@ -175,7 +176,7 @@ def read_points(path: Path) -> list[Marked]:
 
 def surface_sha256() -> str:
     """The sha256 of the body file: points are on this surface or on another."""
-    return hashlib.sha256(resources.files(data).joinpath(data.FILE).read_bytes()).hexdigest()
+    return hashlib.sha256(resources.files(body).joinpath(FILE).read_bytes()).hexdigest()
 
 
 def _read_own(content: dict[str, Any], path: Path) -> list[Marked]:
@@ -202,11 +203,13 @@ def _own_person(person: dict[str, Any]) -> Marked:
     )
 
 
-def _decoded(mask: dict[str, Any]) -> NDArray[np.uint8]:
-    """A COCO run-length mask, compressed or as counts: (H, W)."""
-    if isinstance(mask["counts"], list):
-        mask = rle.frPyObjects(mask, *mask["size"])
-    return np.asarray(rle.decode(mask), np.uint8)
+def _decoded(mask: Rle) -> NDArray[np.uint8]:
+    """The whole image of a run-length mask: (H, W). Raises ValueError for one that is none."""
+    whole = np.zeros(mask["size"], np.uint8)
+    if (inside := decode(mask)) is not None:
+        height, width = inside.inside.shape
+        whole[inside.y : inside.y + height, inside.x : inside.x + width] = inside.inside
+    return whole
 
 
 def _read_densepose(content: dict[str, Any]) -> list[Marked]:

@@ -20,6 +20,7 @@ from bodystream.evaluation.dense import (
     surface_sha256,
 )
 from bodystream.models.body.data import load
+from bodystream.pipeline.rle import encode
 from bodystream.pipeline.types import Iuv, Silhouette
 from tests.scene import body, camera, result, seen
 
@@ -147,7 +148,7 @@ def test_a_file_of_points_is_scored(tmp_path):
 
 def test_masks_come_as_run_lengths(tmp_path):
     people, _ = scene(tmp_path)
-    people[0]["mask"] = {"size": [2, 3], "counts": [1, 2, 3]}  # by columns: 0 11 000
+    people[0]["mask"] = encode(Silhouette(0, 0, np.array([[0, 1, 0], [1, 0, 0]], bool)), (3, 2))
     (first, _) = read_points(write(tmp_path / "p.json", {"surface": surface_sha256(), "people": people}))
     assert first.mask.tolist() == [[0, 1, 0], [1, 0, 0]]
 
@@ -171,17 +172,21 @@ def test_densepose_coco_gives_parts_in_the_box_s_own_scale(tmp_path):
     assert person.uv is None
 
 
+def people_with(points):
+    return {"surface": None, "people": [{"points": points, "image": "a", "box": [0, 0, 1, 1]}]}
+
+
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
         ({"surface": "0" * 64, "people": []}, UsageError, "another surface.*000000000000"),
         ({"people": []}, SourceUnreadable, "KeyError.*docs/evaluation.md"),
-        ({"surface": None, "people": [{"points": [[1, 2, 25, 0, 0]], "image": "a", "box": [0, 0, 1, 1]}]}, SourceUnreadable, "no part"),
-        ({"surface": None, "people": [{"points": [[1, 2]], "image": "a", "box": [0, 0, 1, 1]}]}, SourceUnreadable, "ValueError"),
+        (people_with([[1, 2, 25, 0, 0]]), SourceUnreadable, "no part"),
+        (people_with([[1, 2]]), SourceUnreadable, "ValueError"),
         ({"surface": None, "people": []}, UsageError, "nothing to score"),
         ([], SourceUnreadable, "TypeError"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_cannot_be_scored_is_told_in_a_line(tmp_path, content, error, message):
     if isinstance(content, dict) and "surface" in content:
         content = content | {"surface": content["surface"] or surface_sha256()}
