@@ -16,6 +16,8 @@ def convert(
     results: Annotated[Path, typer.Argument(metavar="RESULTS.jsonl", help="Results that run wrote.")],
     output: o.Outputs = None,
     overwrite: o.Overwrite = False,
+    surface: o.Surface = "parts",
+    texture: o.TextureFile = None,
     quiet: o.Quiet = False,
     video: Annotated[
         Path | None,
@@ -33,13 +35,14 @@ def convert(
 
     Examples:
 
-    bodystream convert dance.jsonl -o dance.csv -o dance.npz
+    bodystream convert dance.jsonl -o dance.csv -o dance.npz -o dance.iuv/
 
     bodystream convert dance.jsonl -o dance.overlay.mp4 --video footage/dance.mp4
     """
     if not output:
         raise UsageError("convert needs an output; add -o with a suffix, such as -o dance.csv")
 
+    from bodystream.cli.drawing import chosen_layers
     from bodystream.pipeline.draw import Hud
     from bodystream.pipeline.record import read
     from bodystream.pipeline.replay import find_video, replay
@@ -50,7 +53,10 @@ def convert(
     recording = read(results)
     header = recording.header
     known = [path for path in (results, video, header.source.path) if path is not None]
-    sinks = open_sinks(output, tell=console.print, overwrite=overwrite, inputs=known, hud=Hud())
+    layers = chosen_layers(surface, texture)
+    sinks = open_sinks(
+        output, tell=console.print, overwrite=overwrite, inputs=known, layers=layers, hud=Hud()
+    )
     if any(sink.needs_image for sink in sinks):
         source = open_source(str(video or find_video(recording)), start=header.source.start)
         try:

@@ -1,5 +1,6 @@
 """The flags, each defined once; a command's signature then reads as the list of what it takes."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -25,6 +26,21 @@ Outputs = Annotated[
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=OUTPUT)
+]
+Surface = Annotated[
+    Literal["parts", "isolines", "off"],
+    typer.Option(
+        help="How dense correspondence is drawn: parts in colours, or lines of constant U and V without the skeleton.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+TextureFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--texture",
+        help="Paint this atlas, 6 × 4 tiles in the order of the parts, onto everybody in place of parts and skeleton.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 Show = Annotated[bool, typer.Option("--show", help="Open a live window.", rich_help_panel=OUTPUT)]
 Json = Annotated[
@@ -57,6 +73,14 @@ DetectNet = Annotated[
 SegmentNet = Annotated[
     Literal["lite", "full", "heavy"],
     typer.Option("--segment", help="The mask and landmark net (BlazePose).", rich_help_panel=NETS),
+]
+DenseNet = Annotated[
+    Literal["dense-s", "baseline", "off"],
+    typer.Option(
+        "--dense",
+        help="Dense correspondence: a net's, that of the posed body alone, or none.",
+        rich_help_panel=NETS,
+    ),
 ]
 DetectEvery = Annotated[
     int, typer.Option(min=1, help="Detect at least every so many frames.", rich_help_panel=NETS)

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from bodystream.cli.exits import ExitCode
 from bodystream.errors import UsageError
 
 if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
+    from bodystream.pipeline.draw import Layers
     from bodystream.pipeline.runner import Run
     from bodystream.pipeline.sinks.window import Window
     from bodystream.pipeline.types import End, Header
@@ -24,6 +26,8 @@ def run(
     source: o.SourceArgument,
     output: o.Outputs = None,
     overwrite: o.Overwrite = False,
+    surface: o.Surface = "parts",
+    texture: o.TextureFile = None,
     show: o.Show = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -36,6 +40,7 @@ def run(
     fourcc: o.FourCC = None,
     detect: o.DetectNet = "picodet-s",
     segment: o.SegmentNet = "full",
+    dense: o.DenseNet = "off",
     detect_every: o.DetectEvery = 10,
     max_people: o.MaxPeople = 20,
     min_score: o.MinScore = 0.2,
@@ -51,11 +56,13 @@ def run(
     strict_fps: o.StrictFps = False,
     _config: ConfigFile = None,
 ) -> ExitCode:
-    """Find the people in a video: masks, landmarks, ids; write what the suffixes of -o ask for.
+    """Find the people in a video: masks, landmarks, ids, body surface; write what the suffixes of -o ask for.
 
     Examples:
 
     bodystream run dance.mp4 -o dance.overlay.mp4 -o dance.jsonl
+
+    bodystream run dance.mp4 -o dance.iuv/ -o painted.mp4 --dense baseline --texture atlas.png
 
     bodystream run 0 --show --target-fps 30
     """
@@ -65,9 +72,12 @@ def run(
         raise UsageError("--json and -o - both write to stdout; leave one out")
     if strict_fps and target_fps is None:
         raise UsageError("--strict-fps needs a rate to be strict about; add --target-fps 30")
+    if dense == "off" and any(name.rstrip("/").lower().endswith(".iuv") for name in outputs):
+        raise UsageError(".iuv pictures show dense correspondence, which is off; add --dense baseline")
 
     import time
 
+    from bodystream.cli.drawing import chosen_layers
     from bodystream.cli.prepare import prepared
     from bodystream.models.keypoints import KEYPOINTS
     from bodystream.pipeline.chain import Chain
@@ -76,10 +86,11 @@ def run(
     from bodystream.pipeline.runner import Run, Wiring
     from bodystream.pipeline.sinks import open_sinks
     from bodystream.pipeline.source import open_source
-    from bodystream.pipeline.stages import Choices, Placement, open_stages
+    from bodystream.pipeline.stages import Choices, Placement, open_stages, surface_keys
     from bodystream.pipeline.types import Header
 
     console = Console(stderr=True, quiet=quiet)
+    layers = chosen_layers(surface, texture)
     opened = open_source(
         source,
         start=start,
@@ -91,25 +102,26 @@ def run(
         fourcc=fourcc,
     )
     try:
-        inputs = [opened.info.path] if opened.info.path else []
-        sinks = open_sinks(outputs, tell=console.print, overwrite=overwrite, inputs=inputs, hud=Hud())
-        detector, pose = prepared([detect, f"blazepose-{segment}"], offline=offline)
-        stages = open_stages(
-            detector,
-            pose,
-            Choices(detect_every, max_people, min_score, smooth, flip_repair),
-            Placement(device, threads, spin),
+        # A folder of pictures is an input too; `info.path` is a file's.
+        inputs = [opened.info.path or Path(source)] if not opened.info.live else []
+        sinks = open_sinks(
+            outputs, tell=console.print, overwrite=overwrite, inputs=inputs, layers=layers, hud=Hud()
         )
+        nets = [detect, f"blazepose-{segment}", *([dense] if dense not in ("baseline", "off") else [])]
+        detector, pose, *corrector = prepared(nets, offline=offline)
+        choices = Choices(detect_every, max_people, min_score, smooth, flip_repair, dense)
+        stages = open_stages(detector, pose, choices, Placement(device, threads, spin), *corrector)
         chosen = Policy(policy) if policy != "auto" else Policy.LATEST if opened.info.live else Policy.EVERY
         wiring = Wiring(time.monotonic_ns, chosen, queue, target_fps)
         chain = Chain(stages, wiring.clock)
-        header = Header(opened.info, chain.models, flags | {"policy": str(chosen)}, KEYPOINTS)
+        settings = flags | {"policy": str(chosen)}
+        header = Header(opened.info, chain.models, settings, KEYPOINTS, surface_keys(choices))
 
         def stop() -> None:
             wiring.stop.set()
             opened.close()
 
-        views = _windows(stop, wiring.stop.is_set) if show else []
+        views = _windows(stop, wiring.stop.is_set, layers) if show else []
         for note in opened.info.notes:
             console.print(note, markup=False, highlight=False)
         with _ending_on_interrupt(stop) as interrupted:
@@ -131,10 +143,10 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
-def _windows(stop: Callable[[], None], stopped: Callable[[], bool]) -> "list[Window]":
+def _windows(stop: Callable[[], None], stopped: Callable[[], bool], layers: "Layers") -> "list[Window]":
     from bodystream.pipeline.sinks.window import Window
 
-    return [Window(stop, stopped)]
+    return [Window(stop, stopped, layers=layers)]
 
 
 @contextmanager

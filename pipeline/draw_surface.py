@@ -44,9 +44,9 @@ PART_COLOURS: tuple[tuple[int, int, int], ...] = (
 
 COLUMNS, ROWS = 6, 4  # tiles of an atlas: part k is tile k - 1, counted along the rows
 
-PART_SHARE = 0.6  # of a part's colour in its pixels: the picture below stays readable
+PART_SHARE = 0.7  # of a part's colour in its pixels: the picture below stays readable
 LINES = 8  # of constant U across a part, and of V: a line every eighth
-LEAST_CELL = 10  # widths of a line between two of them, on the mean: fewer lines are drawn on small people
+LEAST_CELL = 8  # widths of a line between two of them, on the mean: fewer lines are drawn on small people
 UNDER_LINES = 0.55  # of the picture's brightness below lines: they show on a white shirt
 TEXTURE_SHARE = 0.92  # of an opaque texture in its pixels
 # How far the picture's own light and shade go through a texture: a pixel twice as bright as the person's mean
@@ -96,34 +96,34 @@ def read_texture(path: Path) -> Texture:
 
 
 def paint(canvas: Image, iuv: Iuv, skin: Skin, hairline: int) -> None:
-    """Paint one person's surface, in place; lines are `hairline` px wide."""
+    """Paint one person's surface, in place; `hairline` is the width of a silhouette's outline, px."""
     height, width = iuv.part.shape
     region = canvas[iuv.y : iuv.y + height, iuv.x : iuv.x + width]
     if isinstance(skin, Texture):
         _paint_texture(region, iuv, skin)
     elif skin == "isolines":
-        _paint_lines(region, iuv, hairline)
+        _paint_lines(region, iuv, max(1, hairline // 2))  # finer than the outline
     else:
         colours = cv2.applyColorMap(iuv.part, COLOUR_OF)
         cv2.copyTo(cv2.addWeighted(region, 1 - PART_SHARE, colours, PART_SHARE, 0), iuv.part, region)
 
 
-def _paint_lines(region: Image, iuv: Iuv, hairline: int) -> None:
-    count = _line_count(iuv.part, hairline)
+def _paint_lines(region: Image, iuv: Iuv, line_px: int) -> None:
+    count = _line_count(iuv.part, line_px)
     steps = np.minimum((iuv.uv * count).astype(np.uint16), count - 1)  # (2, h, w)
     cells = (iuv.part.astype(np.uint16) * count + steps[0]) * count + steps[1]
     lines = np.zeros(iuv.part.shape, np.uint8)
     lines[:, 1:] = cells[:, 1:] != cells[:, :-1]
     lines[1:] |= cells[1:] != cells[:-1]
-    if hairline > 1:
-        lines = cv2.dilate(lines, np.ones((hairline, hairline), np.uint8))
+    if line_px > 1:
+        lines = cv2.dilate(lines, np.ones((line_px, line_px), np.uint8))
     cv2.copyTo(cv2.convertScaleAbs(region, alpha=UNDER_LINES), iuv.part, region)
     cv2.copyTo(cv2.applyColorMap(iuv.part, LINE_COLOUR_OF), cv2.copyTo(lines, iuv.part), region)
 
 
-def _line_count(part: NDArray[np.uint8], hairline: int) -> int:
+def _line_count(part: NDArray[np.uint8], line_px: int) -> int:
     """Choose LINES, or a half or a quarter of them where the cells would be too small to be seen."""
-    cell_px = _part_px(part) / LINES / hairline
+    cell_px = _part_px(part) / LINES / line_px
     return LINES if cell_px >= LEAST_CELL else LINES // 2 if 2 * cell_px >= LEAST_CELL else LINES // 4
 
 

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from bodystream.models.body.data import identity
+from bodystream.models.body.parts import PARTS
 from bodystream.models.detector import Detector
 from bodystream.models.pose import PoseNet
 from bodystream.models.runtime import Session, open_session
@@ -64,6 +67,11 @@ def open_stages(
     elif choices.dense != "off":
         stages.append(DenseCorrespondence())
     return stages
+
+
+def surface_keys(choices: Choices) -> dict[str, Any]:
+    """Return what the results' header says of the body surface: its parts' names and which surface it is."""
+    return {} if choices.dense == "off" else {"parts": PARTS, "surface": identity()}
 
 
 def _info(stage: str, session: Session) -> ModelInfo:

@@ -2,15 +2,17 @@ import csv
 import json
 from dataclasses import replace
 from fractions import Fraction
+from itertools import combinations
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
 from bodystream.cli import main
 from bodystream.pipeline import record
-from bodystream.pipeline.types import Person
+from bodystream.pipeline.types import Mask, Person
 from tests import footage, recordings
 
 
@@ -82,6 +84,62 @@ def test_to_a_video(folder: Path, how: str) -> None:
     assert footage.index_of(frames[0].to_ndarray(format="bgr24")) == 0
 
 
+def test_the_body_surface_comes_out_of_the_lines(folder: Path) -> None:
+    """Records, JSON lines, records, pictures: what a picture shows is what was found, to 8 bits."""
+    results(folder / "run.jsonl", path="dance.mp4")
+    footage.make_video(folder / "dance.mp4", frames=4)
+    assert convert("run.jsonl", "-o", "out.iuv/", "-o", "a.jsonl", "-o", "a.npz") == 0
+    assert Path("a.jsonl").read_bytes() == Path("run.jsonl").read_bytes()
+    assert sorted(path.name for path in Path("out.iuv").iterdir()) == [f"00000{i}.png" for i in range(4)]
+    for result in recordings.four_results():
+        image = cv2.imread(f"out.iuv/{result.index:06d}.png")[..., ::-1]  # red, green, blue
+        wanted = np.zeros((recordings.HEIGHT, recordings.WIDTH, 3))
+        for iuv in result.surfaces:
+            if iuv is not None:
+                h, w = iuv.part.shape
+                there = wanted[iuv.y : iuv.y + h, iuv.x : iuv.x + w]
+                there[iuv.part > 0] = np.stack([iuv.part, *(255 * iuv.uv)], axis=-1)[iuv.part > 0]
+        np.testing.assert_array_equal(image[..., 0], wanted[..., 0])
+        # Half a step is lost in the JSON lines and half a step here.
+        assert np.abs(image - wanted).max() <= 1.001
+    assert convert("run.jsonl", "-o", "out.iuv") == 1
+    assert convert("run.jsonl", "-o", "out.iuv", "--overwrite") == 0
+
+
+def test_the_body_surface_is_painted(folder: Path) -> None:
+    footage.make_video(folder / "dance.mp4", frames=1, size=(320, 240))
+    mask = Mask(np.full((20, 8), 255, np.uint8), np.array([[10.0, 0, 200], [0, 10, 20]]))
+    dense = replace(recordings.dense(0, 0), to_image=np.array([[20.0, 0, 200], [0, 20, 20]]))
+    person = Person(np.array([200, 20, 280, 220], np.float32), 0.9, 1, mask, dense=dense)
+    lines = [record.encode_header(recordings.header(path="dance.mp4"))]
+    lines += [record.encode_result(recordings.result(0, person, pts=Fraction(0), size=(320, 240)))]
+    (folder / "run.jsonl").write_bytes(b"".join(lines))
+    cv2.imwrite("atlas.png", np.full((40, 60, 3), 255, np.uint8))
+    flags = {
+        "parts": [],
+        "isolines": ["--surface", "isolines"],
+        "off": ["--surface", "off"],
+        "texture": ["--texture", "atlas.png"],
+    }
+    middle = {}
+    for name, words in flags.items():
+        assert convert("run.jsonl", "-o", f"{name}.mp4", *words) == 0
+        with av.open(f"{name}.mp4") as container:
+            (frame,) = container.decode(video=0)
+        middle[name] = frame.to_ndarray(format="bgr24")[150:200, 220:260].reshape(-1, 3).mean(axis=0)
+    assert all(np.abs(middle[a] - middle[b]).max() > 20 for a, b in combinations(middle, 2)), middle
+
+
+def test_results_without_a_body_surface_have_no_pictures_of_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = replace(recordings.header(), extra={})
+    (folder / "run.jsonl").write_bytes(record.encode_header(header))
+    assert convert("run.jsonl", "-o", "a.iuv") == 2
+    assert "lack" in capsys.readouterr().err
+    assert not Path("a.iuv").exists()
+
+
 def test_frames_are_found_by_their_index(folder: Path) -> None:
     footage.make_video(folder / "dance.mp4", frames=12)
     parts = [
@@ -130,6 +188,9 @@ def test_results_of_a_killed_run(folder: Path, capsys: pytest.CaptureFixture[str
         (["run.jsonl", "-o", "dance.mp4", "--overwrite"], 1, "never written over"),
         (["run.jsonl", "-o", "old.csv"], 1, "--overwrite"),
         (["run.jsonl", "-o", "no/a.csv"], 1, "no folder"),
+        (["run.jsonl", "-o", "a.mp4", "--texture", "gone.png"], 1, "no texture gone.png"),
+        (["run.jsonl", "-o", "a.mp4", "--texture", "dance.mp4"], 1, "not a picture"),
+        (["run.jsonl", "-o", "a.mp4", "--texture", "odd.png"], 2, "65×40"),
         (["gone.jsonl", "-o", "a.csv"], 1, "no results file"),
         (["dance.mp4", "-o", "a.csv"], 1, "not a bodystream/1 file"),
         (["broken.jsonl", "-o", "a.csv"], 1, "line 3 is damaged"),
@@ -148,6 +209,7 @@ def test_mistakes(
     footage.make_video(folder / "large.mp4", frames=4, size=(80, 60))
     footage.make_video(folder / "slow.mp4", frames=4, rate=10)
     (folder / "old.csv").touch()
+    cv2.imwrite("odd.png", np.zeros((40, 65, 3), np.uint8))
     whole = results(folder / "run.jsonl", path="dance.mp4").read_bytes().splitlines(keepends=True)
     (folder / "broken.jsonl").write_bytes(b"".join([*whole[:2], b"{}\n", *whole[2:]]))
     results(folder / "elsewhere.jsonl", path="gone.mp4")

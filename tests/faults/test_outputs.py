@@ -50,6 +50,29 @@ def test_folder_that_is_not_there(command: Command, tmp_path: Path) -> None:
     assert "out.jsonl" in outcome.error
 
 
+def test_pictures_of_the_body_surface(command: Command, tmp_path: Path) -> None:
+    outcome = command("run", SHORT, "-o", tmp_path / "a.jsonl", "-o", tmp_path / "out.iuv")
+    assert outcome.code == 2
+    assert "--dense baseline" in outcome.error
+    assert not list(tmp_path.iterdir()), "nothing is begun"
+
+    words = ("run", SHORT, "-o", f"{tmp_path}/out.iuv/", "--dense", "baseline")
+    assert command(*words).code == 0
+    assert len(list((tmp_path / "out.iuv").glob("*.png"))) == 10
+    assert command(*words).code == 1, "it exists"
+    onto_itself = command("run", tmp_path / "out.iuv", *words[2:], "--overwrite")
+    assert onto_itself.code == 1
+    assert "never written over" in onto_itself.error
+    assert len(list((tmp_path / "out.iuv").glob("*.png"))) == 10
+
+
+def test_a_texture_that_is_none(command: Command, tmp_path: Path) -> None:
+    outcome = command("run", SHORT, "-o", tmp_path / "a.mp4", "--texture", tmp_path / "none.png")
+    assert outcome.code == 1
+    assert "none.png" in outcome.error
+    assert not (tmp_path / "a.mp4").exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_folder_that_may_not_be_written(command: Command, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

@@ -9,9 +9,20 @@ import numpy as np
 import pytest
 
 from bodystream.errors import SinkError
+from bodystream.pipeline.draw import Layers
 from bodystream.pipeline.sinks import window
 from bodystream.pipeline.sinks.window import Window
-from bodystream.pipeline.types import Frame, Header, Image, Person, Result, Silhouette, SourceInfo, Span
+from bodystream.pipeline.types import (
+    Dense,
+    Frame,
+    Header,
+    Image,
+    Person,
+    Result,
+    Silhouette,
+    SourceInfo,
+    Span,
+)
 
 WIDTH, HEIGHT = 320, 240
 
@@ -70,8 +81,11 @@ def result(index: int) -> Result:
     landmarks = np.full((33, 3), 1, np.float32)
     landmarks[:, 0], landmarks[:, 1] = np.linspace(130, 190, 33), np.linspace(70, 210, 33)
     spans = (Span("detect", index, index * 40_000_000, 0, 12_000_000),)
-    made = Result(index, Fraction(index, 30), (WIDTH, HEIGHT), (Person(box, 0.9, 1, None, landmarks),), spans)
-    made.__dict__["silhouettes"] = (Silhouette(160, 65, np.ones((150, 35), bool)),)
+    whole = np.ones((150, 35), np.uint8)
+    dense = Dense(whole, np.zeros((2, 150, 35), np.float32), whole, np.array([[1.0, 0, 160], [0, 1, 65]]))
+    person = Person(box, 0.9, 1, None, landmarks, dense=dense)
+    made = Result(index, Fraction(index, 30), (WIDTH, HEIGHT), (person,), spans)
+    made.__dict__["silhouettes"] = (Silhouette(160, 65, whole.astype(bool)),)
     return made
 
 
@@ -116,6 +130,15 @@ def test_each_layer_goes_and_comes_back(key: str) -> None:
     background = [np.subtract(image, 50 + i, dtype=np.int16) for i, image in enumerate(screen.shown)]
     painted = [int((image != 0).any(axis=2).sum()) for image in background]
     assert painted[1] == painted[2] < painted[3]
+
+
+def test_the_body_surface_goes_and_comes_back() -> None:
+    screen = FakeScreen("d", "", "d", "")
+    shown = opened(screen, layers=Layers(skeleton=False, hud=False))
+    for _ in range(4):
+        shown.write(frame(0), result(0))
+    first, without, still_without, again = (image[140, 180].tolist() for image in screen.shown)
+    assert first == again != without == still_without
 
 
 def test_pause_holds_the_frame_and_stays_responsive() -> None:
