@@ -98,7 +98,9 @@ def coarsened(cell_m: float) -> NDArray[np.int64]:
     cells = np.column_stack([model.part, np.floor(places / cell_m)])
     _, cluster = np.unique(cells, axis=0, return_inverse=True)
     cluster = cluster.ravel()
-    middle = np.stack([np.bincount(cluster, axis) for axis in places.T], axis=1) / np.bincount(cluster)[:, None]
+    middle = (
+        np.stack([np.bincount(cluster, axis) for axis in places.T], axis=1) / np.bincount(cluster)[:, None]
+    )
     order = np.lexsort([np.linalg.norm(places - middle[cluster], axis=1), cluster])
     first = np.flatnonzero(np.diff(cluster[order], prepend=-1))
     target = order[first][cluster]  # of each cluster, the vertex nearest to its middle

@@ -37,8 +37,8 @@ def test_space_through_charts_and_back():
     # Where a chart laps over itself two places have one (U, V): 9 of 200,000, on the hands.
     assert (away < 1e-3).mean() > 0.999
     quick = np.linalg.norm(rest_points(*iuv_of(triangle, barycentric)) - there, axis=1)
-    assert np.median(quick) < 1e-4
-    assert np.quantile(quick, 0.99) < 2e-3
+    assert np.median(quick) < 3e-4
+    assert np.quantile(quick, 0.99) < 4e-3
 
 
 def test_the_mirrored_place_is_the_mirrored_point():
