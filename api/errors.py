@@ -16,7 +16,8 @@
     │   ├── WeightsCorrupt (ValueError) wrong sha256, wrong size, not the expected contents
     │   ├── ExportFailed                the ONNX file does not agree with torch
     │   └── DeviceUnavailable           CUDA was required and does not really run            exit 5
-    └── StageFailed                     a stage of the pipeline raised in mid-run
+    ├── StageFailed                     a stage of the pipeline raised in mid-run
+    └── TrainingFailed                  a process of a training ended, or its loss is no number
 
 Each class also is the built-in error named beside it, so that `except OSError` works as expected.
 A message says what happened, what was expected and found, and what to do.
@@ -89,3 +90,7 @@ class DeviceUnavailable(ModelError, RuntimeError):
 
 class StageFailed(BodystreamError, RuntimeError):
     """A stage of the pipeline raised in mid-run; `__cause__` holds the original error."""
+
+
+class TrainingFailed(BodystreamError, RuntimeError):
+    """A process of a training run ended, or its loss is no longer a number."""

@@ -24,6 +24,7 @@ COMMANDS = {
     "models": "app",
     "doctor": "doctor",
     "eval": "app",
+    "train": "app",
     "version": "version",
 }
 

@@ -124,7 +124,7 @@ def run(
         views = _windows(stop, wiring.stop.is_set, layers) if show else []
         for note in opened.info.notes:
             console.print(note, markup=False, highlight=False)
-        with _ending_on_interrupt(stop) as interrupted:
+        with ending_on_interrupt(stop) as interrupted:
             summary = _watched(Run(header, opened, chain, sinks, wiring, views), header, console, quiet=quiet)
     finally:
         opened.close()
@@ -150,7 +150,7 @@ def _windows(stop: Callable[[], None], stopped: Callable[[], bool], layers: "Lay
 
 
 @contextmanager
-def _ending_on_interrupt(stop: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+def ending_on_interrupt(stop: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """Ctrl-C ends the source, and the files are finished; a second one gives up on them too."""
     pressed: list[int] = []
 

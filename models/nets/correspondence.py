@@ -12,26 +12,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bodystream.models.dense_layout import CELLS, CHANNELS, MASK, PART, PARTS, U, V
+from bodystream.models.dense_layout import CHANNELS, MASK, PART, PARTS, U, V
 
 CLASSES = PARTS + 1  # 0 is the background
 SUB = 4  # pixels of 128 to a cell of 64, S below; ordered as the input's channels
 AT_64, AT_32, AT_16, AT_8 = 32, 48, 96, 128  # channels; ONNX Runtime's AVX-512 kernels work on sixteens
 PRIOR = 4.0  # of the baseline's part before training: it is right in e⁴ / (e⁴ + 24) = 69 of 100 pixels
-LIMIT = 30.0  # of a logit before the prior: beyond it there is no doubt left, and exponentials stay finite
 
 
 class CorrespondenceOutput(NamedTuple):
-    """What the network says of N people; `part_logits` and `uv_on` tell what it means."""
+    """What the network says of N people; `part_logits` and `uv_on` tell what it means. H = W = 64."""
 
-    logits: Tensor  # (N, 25, S, 64, 64): part before prior and softmax, −LIMIT to LIMIT
-    own: Tensor  # (N, S, 64, 64): int64, the baseline's part
-    prior: Tensor  # (N, S, 64, 64): what the baseline's part gains, 0 or more
-    moved: Tensor  # (N, 2, S, 64, 64): U, V where the part is the baseline's
-    places: (
-        Tensor  # (N, 2, 24, 64, 64): U, V in the middle of the cell where it is another, for each of 1..24
-    )
-    slopes: Tensor  # (N, 2, S, 64, 64): what the cell's pixels differ by from its middle, on whatever part
+    logits: Tensor  # (N, 25, S, H, W): part before prior and softmax
+    own: Tensor  # (N, S, H, W): int64, the baseline's part
+    prior: Tensor  # (N, S, H, W): what the baseline's part gains, 0 or more
+    moved: Tensor  # (N, 2, S, H, W): U, V where the part is the baseline's
+    places: Tensor  # (N, 2, 24, H, W): U, V in the middle of the cell where it is another, for each of 1..24
+    slopes: Tensor  # (N, 2, S, H, W): what the cell's pixels differ by from its middle, on whatever part
 
 
 class Correspondence(nn.Module):
@@ -55,25 +52,30 @@ class Correspondence(nn.Module):
         self.places = conv(AT_64, 2 * PARTS)
         self.shifts = conv(AT_64, 2 * 2 * SUB)  # offsets of the baseline's U, V; slopes
         self.prior = nn.Parameter(torch.full((CLASSES,), PRIOR))
-        for head in (self.logits, self.places, self.shifts):
+        for head, start in ((self.logits, 0.0), (self.places, 0.5), (self.shifts, 0.0)):
             nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
-        nn.init.constant_(self.places.bias, 0.5)  # the middle of the chart
+            assert head.bias is not None  # told to the type checker
+            nn.init.constant_(head.bias, start)  # places start in the middle of the chart
 
     def forward(self, inputs: Tensor) -> CorrespondenceOutput:
         """See `CorrespondenceOutput`."""
-        features = self.features(inputs)  # (N, 32, 64, 64)
-        own = inputs[:, PART].long()  # (N, S, 64, 64)
-        shifts = self.shifts(features).reshape(-1, 2, 2, SUB, CELLS, CELLS)  # (N, 2, 2, S, 64, 64)
-        baseline = torch.stack([inputs[:, U], inputs[:, V]], dim=1)  # (N, 2, S, 64, 64)
-        logits = self.logits(features).clamp(-LIMIT, LIMIT)  # (N, 25 · S, 64, 64)
+        return self.heads(self.features(inputs), inputs)
+
+    def heads(self, features: Tensor, inputs: Tensor) -> CorrespondenceOutput:
+        """What the features (N, 32, H, W) of the inputs (N, 48, H, W) mean, each cell for itself.
+
+        H and W are 64, or whatever cells of interest are laid out as, in training.
+        """
+        own = inputs[:, PART].long()  # (N, S, H, W)
+        baseline = torch.stack([inputs[:, U], inputs[:, V]], dim=1)  # (N, 2, S, H, W)
+        shifts = self.shifts(features).unflatten(1, (2, 2, SUB))  # (N, 2, 2, S, H, W)
         return CorrespondenceOutput(
-            logits=logits.reshape(-1, CLASSES, SUB, CELLS, CELLS),  # (N, 25, S, 64, 64)
+            logits=self.logits(features).unflatten(1, (CLASSES, SUB)),  # (N, 25, S, H, W)
             own=own,
-            prior=F.relu(self.prior).gather(0, own.flatten()).view_as(own),  # (N, S, 64, 64)
-            moved=baseline + shifts[:, 0],  # (N, 2, S, 64, 64)
-            places=self.places(features).reshape(-1, 2, PARTS, CELLS, CELLS),  # (N, 2, 24, 64, 64)
-            slopes=shifts[:, 1],  # (N, 2, S, 64, 64)
+            prior=F.relu(self.prior).gather(0, own.flatten()).view_as(own),  # (N, S, H, W)
+            moved=baseline + shifts[:, 0],  # (N, 2, S, H, W)
+            places=self.places(features).unflatten(1, (2, PARTS)),  # (N, 2, 24, H, W)
+            slopes=shifts[:, 1],  # (N, 2, S, H, W)
         )
 
     def features(self, inputs: Tensor) -> Tensor:
@@ -90,18 +92,18 @@ class Correspondence(nn.Module):
 
 
 def part_logits(out: CorrespondenceOutput) -> Tensor:
-    """Logits with the prior: (N, 25, S, 64, 64)."""
-    return out.logits.scatter_add(1, out.own[:, None], out.prior[:, None].to(out.logits.dtype))
+    """Logits with the prior: (N, 25, S, H, W)."""
+    return out.logits.scatter_add(1, out.own[:, None], out.prior[:, None])  # (N, 25, S, H, W)
 
 
 def uv_on(out: CorrespondenceOutput, part: Tensor) -> Tensor:
-    """U, V where each pixel lies on the given part: int64 (N, S, 64, 64), 1..24, to (N, 2, S, 64, 64).
+    """U, V where each pixel lies on the given part, int64 (N, S, H, W), 1..24: (N, 2, S, H, W).
 
     They may leave 0..1 a little.
     """
-    index = (part - 1)[:, None].expand(-1, 2, -1, -1, -1)  # (N, 2, S, 64, 64)
-    places = out.places.gather(2, index) + out.slopes  # (N, 2, S, 64, 64)
-    return torch.where((part == out.own)[:, None], out.moved, places)  # (N, 2, S, 64, 64)
+    index = (part - 1)[:, None].expand(-1, 2, -1, -1, -1)  # (N, 2, S, H, W)
+    places = out.places.gather(2, index) + out.slopes  # (N, 2, S, H, W)
+    return torch.where((part == out.own)[:, None], out.moved, places)  # (N, 2, S, H, W)
 
 
 class Residual(nn.Module):

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 MAY_IMPORT = {
     "api": {"api", "pipeline", "models", "models/body"},
     "api/__main__.py": {"cli"},
-    "cli": {"api", "cli", "evaluation", "export", "pipeline", "models", "models/body"},
+    "cli": {"api", "cli", "evaluation", "export", "pipeline", "models", "models/body", "training"},
     "evaluation": {"api", "evaluation", "pipeline", "models", "models/body"},
     "export": {"api", "export", "models", "models/nets", "models/weights"},
     "pipeline": {"api", "pipeline", "models", "models/body"},
