@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -116,7 +116,7 @@ def _paint_lines(region: Image, iuv: Iuv, line_px: int) -> None:
     lines[:, 1:] = cells[:, 1:] != cells[:, :-1]
     lines[1:] |= cells[1:] != cells[:-1]
     if line_px > 1:
-        lines = cv2.dilate(lines, np.ones((line_px, line_px), np.uint8))
+        cv2.dilate(lines, np.ones((line_px, line_px), np.uint8), lines)
     cv2.copyTo(cv2.convertScaleAbs(region, alpha=UNDER_LINES), iuv.part, region)
     cv2.copyTo(cv2.applyColorMap(iuv.part, LINE_COLOUR_OF), cv2.copyTo(lines, iuv.part), region)
 
@@ -178,12 +178,13 @@ def _halves(image: Image) -> bool:
     return all(side % 2 == 0 and side >= 2 * LEAST_TILE for side in tiles)
 
 
-def _premultiplied(image: NDArray[np.generic]) -> Image:
+def _premultiplied(image: NDArray[Any]) -> Image:
     """Any picture as uint8 BGRA with its colours multiplied by alpha."""
-    image = image if image.dtype == np.uint8 else cv2.convertScaleAbs(image, alpha=1 / 257)
+    image = image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels != 4:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGRA if channels == 1 else cv2.COLOR_BGR2BGRA)
-    alpha = image[..., 3].copy()
-    image = cv2.multiply(image, cv2.merge([alpha] * 4), scale=1 / 255)
-    return np.asarray(cv2.insertChannel(alpha, image, 3), np.uint8)
+        to_bgra = cv2.COLOR_GRAY2BGRA if channels == 1 else cv2.COLOR_BGR2BGRA
+        image = np.asarray(cv2.cvtColor(image, to_bgra), np.uint8)
+    alpha = np.ascontiguousarray(image[..., 3])
+    multiplied = cv2.multiply(image, cv2.merge([alpha] * 4), scale=1 / 255)
+    return np.asarray(cv2.insertChannel(alpha, multiplied, 3), np.uint8)

@@ -3,6 +3,8 @@
 Red is the part, 0 to 24, green 255 U, blue 255 V; U and V come back within 1/510. Lossless beyond that.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ def decode(png: bytes, to_image: NDArray[np.float64]) -> Dense:
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED) if png else None
     if image is None or image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
         raise ValueError("a dense map is not a PNG of 8-bit RGBA")
-    v, u, part, confidence = (np.ascontiguousarray(image[..., channel]) for channel in range(4))
+    v, u, part, confidence = (np.asarray(cv2.extractChannel(image, c), np.uint8) for c in range(4))
     if part.max() > len(PARTS):
         raise ValueError(f"a dense map has part {part.max()}, the last one is {len(PARTS)}")
     uv = np.stack([u, v]).astype(np.float32) / np.float32(255)
@@ -53,7 +55,7 @@ def _byte(plane: Floats) -> NDArray[np.uint8]:
     return np.asarray(cv2.convertScaleAbs(plane, alpha=255), np.uint8)  # rounds, and stops at 255
 
 
-def _png(image: NDArray[np.generic]) -> bytes:
+def _png(image: Any) -> bytes:
     done, data = cv2.imencode(".png", image)
     assert done  # a PNG in memory of uint8 pixels
     return data.tobytes()

@@ -67,22 +67,25 @@ class _Patch:
 
 
 def _patches(dense: Dense) -> Iterator[_Patch]:
-    # One plane a value, U V and confidence, over a margin of pixels without a part.
-    values = np.stack([*dense.uv, dense.confidence.astype(np.float32), np.ones_like(dense.uv[0])], axis=-1)
-    values = cv2.copyMakeBorder(values, *[REACH] * 4, cv2.BORDER_CONSTANT)  # (h + 4, w + 4, 4)
-    parts = cv2.copyMakeBorder(dense.part, *[REACH] * 4, cv2.BORDER_CONSTANT)  # (h + 4, w + 4)
-    for number in np.flatnonzero(np.bincount(dense.part.ravel())):
+    h, w = dense.part.shape
+    # Over a margin without a part: what a part is continued into at the map's edge.
+    values = np.zeros((h + 2 * REACH, w + 2 * REACH, 4), np.float32)
+    parts = np.zeros(values.shape[:2], np.uint8)
+    middle = np.s_[REACH : REACH + h, REACH : REACH + w]
+    values[middle] = np.stack([*dense.uv, dense.confidence, np.ones_like(dense.uv[0])], axis=-1)
+    parts[middle] = dense.part
+    for number in np.flatnonzero(np.bincount(dense.part.ravel())).tolist():
         if number:
-            own = cv2.compare(parts, int(number), cv2.CMP_EQ)
+            own = (parts == number).view(np.uint8)
             x, y, w, h = cv2.boundingRect(own)
             window = np.s_[y - REACH : y + h + REACH, x - REACH : x + w + REACH]
-            yield _Patch(int(number), x - 2 * REACH, y - 2 * REACH, _continued(values[window], own[window]))
+            yield _Patch(number, x - 2 * REACH, y - 2 * REACH, _continued(values[window], own[window]))
 
 
 def _continued(values: Floats, own: NDArray[np.uint8]) -> Floats:
-    """Continue a part's values (h, w, 4) round its `own` pixels (255), and smooth its coverage."""
-    inside = cv2.copyTo(values, own)  # the last plane is 1 within
-    spread = cv2.sepFilter2D(inside, -1, FILL, FILL, borderType=cv2.BORDER_CONSTANT)
+    """Continue a part's values (h, w, 4) round its `own` pixels (1, else 0), and smooth its coverage."""
+    inside = np.asarray(cv2.copyTo(values, own), np.float32)  # the last plane is 1 within
+    spread = np.asarray(cv2.sepFilter2D(inside, -1, FILL, FILL, borderType=cv2.BORDER_CONSTANT), np.float32)
     spread /= np.maximum(spread[..., 3:], FILL[0] ** 2 / 2)
     cv2.copyTo(inside, own, spread)
     coverage = cv2.sepFilter2D(inside[..., 3], -1, SMOOTH, SMOOTH, borderType=cv2.BORDER_CONSTANT)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import cv2
 
@@ -120,8 +120,8 @@ class _View:
 
 def _press(view: _View, key: str) -> _View:
     if key in TOGGLES:
-        layer = TOGGLES[key]
-        return replace(view, layers=replace(view.layers, **{layer: not getattr(view.layers, layer)}))
+        toggled: dict[str, Any] = {TOGGLES[key]: not getattr(view.layers, TOGGLES[key])}
+        return replace(view, layers=replace(view.layers, **toggled))
     match key:
         case " ":
             return replace(view, paused=not view.paused)
