@@ -20,6 +20,7 @@ REACH = 3  # px of the map on each side, half of FILL
 # .096, and a straight border of a part and nothing moves out by 1.4 px of the map. There the silhouette, cut from a
 # finer map, decides where the person ends.
 LEAST = 0.09
+BAND_PX = 1 << 18  # pixels pasted at a time: beyond, getting fresh memory costs as much as the work in it
 
 
 def surfaces(people: Sequence[Person], silhouettes: Sequence[Silhouette | None]) -> tuple[Iuv | None, ...]:
@@ -40,20 +41,40 @@ def paste(dense: Dense, silhouette: Silhouette) -> Iuv | None:
     if not np.isfinite(dense.to_image).all():
         return None
     height, width = silhouette.inside.shape
-    to_window = dense.to_image - [[0, 0, silhouette.x], [0, 0, silhouette.y]]
-    best = np.full((height, width), LEAST, np.float32)
-    part = np.zeros((height, width), np.uint8)
-    values = np.zeros((height, width, 4), np.float32)  # U, V, confidence, coverage
-    for patch in _patches(dense):
-        _add(patch, to_window, best, part, values)
-    part = cv2.copyTo(part, silhouette.inside.view(np.uint8)).astype(np.uint8, copy=False)
-    if not part.any():
-        return None
-    uv = np.zeros((2, height, width), np.float32)
-    for channel, plane in enumerate(uv):
-        cv2.copyTo(cv2.extractChannel(values, channel), part, plane)
-    confidence = cv2.copyTo(cv2.convertScaleAbs(cv2.extractChannel(values, 2)), part)
-    return Iuv(silhouette.x, silhouette.y, part, uv, confidence.astype(np.uint8, copy=False))
+    pasted = Iuv(
+        silhouette.x,
+        silhouette.y,
+        np.empty((height, width), np.uint8),
+        np.empty((2, height, width), np.float32),
+        np.empty((height, width), np.uint8),
+    )
+    patches = list(_patches(dense))
+    rows = max(1, BAND_PX // width)
+    for top in range(0, height, rows):
+        to_band = dense.to_image - [[0, 0, silhouette.x], [0, 0, silhouette.y + top]]
+        _paste_band(patches, to_band, silhouette.inside[top : top + rows], pasted, np.s_[top : top + rows])
+    return pasted if pasted.part.any() else None
+
+
+def _paste_band(
+    patches: Sequence["_Patch"],
+    to_band: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+    pasted: Iuv,
+    rows: slice,
+) -> None:
+    """Fill `rows` of a pasted map in place; `to_band` takes pixels of the map to those of the band."""
+    best = np.full(inside.shape, LEAST, np.float32)
+    part = np.zeros(inside.shape, np.uint8)
+    values = np.zeros((*inside.shape, 4), np.float32)  # U, V, confidence, coverage
+    for patch in patches:
+        _add(patch, to_band, best, part, values)
+    part *= inside.view(np.uint8)
+    there = (part > 0).view(np.uint8)
+    pasted.part[rows] = part
+    for channel, plane in enumerate(pasted.uv):
+        np.multiply(cv2.extractChannel(values, channel), there, out=plane[rows])
+    np.multiply(cv2.convertScaleAbs(cv2.extractChannel(values, 2)), there, out=pasted.confidence[rows])
 
 
 @dataclass(frozen=True, slots=True)

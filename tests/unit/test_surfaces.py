@@ -113,6 +113,17 @@ def test_a_turned_map() -> None:
     assert area == pytest.approx(1, abs=0.05)
 
 
+def test_large_people_are_pasted_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    map_ = replace(dense([[7] * 10 + [12] * 10] * 20), to_image=np.array([[3, -1.0, 20], [1, 3, 0]]))
+    whole_ = pasted(map_, whole(80, 80))
+    monkeypatch.setattr("bodystream.pipeline.surfaces.BAND_PX", 7 * 80)
+    bands = pasted(map_, whole(80, 80))
+    same = bands.part == whole_.part  # but where two parts cover a pixel alike, to the last bit
+    assert same.mean() > 0.999
+    np.testing.assert_allclose(bands.uv[:, same], whole_.uv[:, same], atol=1e-5)
+    np.testing.assert_array_equal(bands.confidence[same], whole_.confidence[same])
+
+
 @pytest.mark.parametrize("scale", [0.05, 0.1, 0.3])
 def test_small_people(scale: float) -> None:
     part = np.zeros((128, 128), int)
