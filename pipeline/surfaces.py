@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil, floor
 
 import cv2
 import numpy as np
@@ -126,14 +127,14 @@ def _add(
     left, right, top, bottom = patch.x, patch.x + w, patch.y, patch.y + h
     corners = np.array([[left, left, right, right], [top, bottom, top, bottom], [1, 1, 1, 1]])
     xs, ys = to_window @ corners  # (4,) each
-    x0, x1 = np.clip([np.floor(xs.min()), np.ceil(xs.max())], 0, width).astype(int)
-    y0, y1 = np.clip([np.floor(ys.min()), np.ceil(ys.max())], 0, height).astype(int)
+    x0, x1 = max(0, floor(xs.min())), min(width, ceil(xs.max()))
+    y0, y1 = max(0, floor(ys.min())), min(height, ceil(ys.max()))
     if x0 >= x1 or y0 >= y1:
         return
     # cv2 counts pixel centres as whole numbers, our coordinates their corners: half a pixel on both sides.
     to_here = to_window.copy()
     to_here[:, 2] += to_here[:, :2] @ [patch.x + 0.5, patch.y + 0.5] - [x0 + 0.5, y0 + 0.5]
-    enlarged = cv2.warpAffine(patch.values, to_here, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)
+    enlarged = cv2.warpAffine(patch.values, to_here, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR)
     here = np.s_[y0:y1, x0:x1]
     coverage = cv2.extractChannel(enlarged, 3)
     more = cv2.compare(coverage, best[here], cv2.CMP_GT)

@@ -15,6 +15,7 @@ from bodystream.models.body.parts import PARTS
 TILE = 128  # px: finer than a body part of a person who fills a 1080p picture
 COLUMNS, ROWS = 6, 4
 Image = NDArray[np.uint8]
+Colour = tuple[int, int, int]  # BGR
 
 CREAM, RED, NAVY, DENIM, SEAM = (225, 240, 248), (58, 52, 205), (92, 48, 30), (150, 96, 52), (70, 190, 240)
 GLOVE, SHOE, SOLE, MASK, BROW = (40, 160, 245), (48, 60, 92), (235, 235, 235), (190, 150, 90), (235, 215, 120)
@@ -43,9 +44,7 @@ def tile(name: str) -> Image:
     return shoe() if "foot" in name else head()
 
 
-def stripes(
-    ground: tuple[int, int, int], ink: tuple[int, int, int], count: int, cuff: object = None
-) -> Image:
+def stripes(ground: Colour, ink: Colour, count: int, cuff: Colour | None = None) -> Image:
     """Rings of cloth: V runs along a limb."""
     image = plain(ground)
     pitch = TILE / count
@@ -100,10 +99,10 @@ def head() -> Image:
 
 
 def grid(
-    ground: tuple[int, int, int],
+    ground: Colour,
     count: int,
     *,
-    ink: tuple[int, int, int] = (255, 255, 255),
+    ink: Colour = (255, 255, 255),
     fade: float = 0.35,
 ) -> Image:
     """A chequered cloth, `count` squares a side, every other one faded towards `ink`."""
@@ -114,7 +113,7 @@ def grid(
     return image
 
 
-def plain(colour: tuple[int, int, int]) -> Image:
+def plain(colour: Colour) -> Image:
     """A tile of one colour, BGR."""
     return np.full((TILE, TILE, 3), colour, np.uint8)
 

@@ -57,7 +57,9 @@ def test_pictures_of_the_body_surface(command: Command, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "nothing is begun"
 
     words = ("run", SHORT, "-o", f"{tmp_path}/out.iuv/", "--dense", "baseline")
-    assert command(*words).code == 0
+    assert command(*words, "-o", tmp_path / "a.jsonl").code == 0
+    extra = read(tmp_path / "a.jsonl").header.extra
+    assert len(extra["parts"]) == 24 and len(extra["surface"]["sha256"]) == 64
     assert len(list((tmp_path / "out.iuv").glob("*.png"))) == 10
     assert command(*words).code == 1, "it exists"
     onto_itself = command("run", tmp_path / "out.iuv", *words[2:], "--overwrite")
