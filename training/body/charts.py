@@ -172,6 +172,8 @@ def free_sheet(
     uv[outline], rim[outline] = radius * np.stack([np.cos(angle), np.sin(angle)], 1), True
     uv = flatten.convex_map(points, triangles, uv, rim)
     uv = flatten.relaxed(shape, uv, np.zeros((len(points), 2), bool), 8 * STEPS)
+    if crossings := self_crossings(uv[outline]):
+        raise ValueError(f"a side of the hand lies over itself: its outline crosses itself {crossings} times")
     wrist = np.isin(neighbours, (19, 21))
     down = uv.mean(0) - uv[outline[wrist]].mean(0)
     down /= np.linalg.norm(down)
@@ -179,3 +181,17 @@ def free_sheet(
     low, size = turned.min(0), np.ptp(turned, axis=0)
     margin = np.array([2 * MARGIN, MARGIN])  # U will be halved
     return margin + (turned - low) / size * (1 - 2 * margin)
+
+
+def self_crossings(outline: Array) -> int:
+    """How often a closed line through points (n, 2) crosses itself; with 0 and no flip a sheet is bijective."""
+    a, b = outline, np.roll(outline, -1, 0)
+    n = len(a)
+
+    def side(p: Array, q: Array, r: Array) -> Array:
+        return np.asarray((q - p)[..., 0] * (r - p)[..., 1] - (q - p)[..., 1] * (r - p)[..., 0])
+
+    a1, b1, a2, b2 = a[:, None], b[:, None], a[None], b[None]
+    crossed = (side(a1, b1, a2) * side(a1, b1, b2) < 0) & (side(a2, b2, a1) * side(a2, b2, b1) < 0)
+    apart = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    return int((crossed & (apart > 1) & (apart < n - 1)).sum()) // 2
