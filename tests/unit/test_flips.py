@@ -61,3 +61,12 @@ def test_a_person_who_turns_round_is_left_alone():
     for i, (_, world, exchanged) in enumerate(repaired(truth)):
         assert not exchanged, i
         assert np.array_equal(world, truth[i])
+
+
+def test_narrow_bodies_between_flips_teach_nothing():
+    truth = [body(seed=i) for i in range(60)]
+    seen = list(truth)
+    for i in range(20, 40):
+        seen[i] = exchange_world(truth[i]) if i % 4 else body(turn_degrees=80, seed=i)
+    for i, (_, world, _) in enumerate(repaired(seen, rate=60)):
+        assert i % 4 == 0 or np.allclose(world, truth[i]), i
