@@ -34,8 +34,7 @@ def test_space_through_charts_and_back():
     triangle, barycentric = places(20000)
     there = points_of(triangle, barycentric)
     away = np.linalg.norm(rest_points_exact(*iuv_of(triangle, barycentric)) - there, axis=1)
-    # Where a chart laps over itself two places have one (U, V): 9 of 200,000, on the hands.
-    assert (away < 1e-3).mean() > 0.999
+    assert away.max() < 1e-3  # no chart laps over itself
     quick = np.linalg.norm(rest_points(*iuv_of(triangle, barycentric)) - there, axis=1)
     assert np.median(quick) < 3e-4
     assert np.quantile(quick, 0.99) < 4e-3
@@ -46,7 +45,7 @@ def test_the_mirrored_place_is_the_mirrored_point():
     away = np.linalg.norm(
         rest_points_exact(*mirrored(part, uv)) * [-1, 1, 1] - rest_points_exact(part, uv), axis=1
     )
-    assert (away < 1e-3).mean() > 0.999
+    assert away.max() < 1e-3
 
 
 def test_corners_of_triangles_are_found_too():
