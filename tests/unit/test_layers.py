@@ -10,19 +10,21 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Who may import whom, by folder; the longest folder that holds a file speaks for it. `api` is what
 # `import bodystream` gives: its errors are everybody's.
+MODELS = {"models", "models/body", "models/dense_layout"}
 MAY_IMPORT = {
-    "api": {"api", "pipeline", "models", "models/body"},
+    "api": {"api", "pipeline", *MODELS},
     "api/__main__.py": {"cli"},
-    "cli": {"api", "cli", "evaluation", "export", "pipeline", "models", "models/body", "training"},
-    "evaluation": {"api", "evaluation", "pipeline", "models", "models/body"},
-    "export": {"api", "export", "models", "models/nets", "models/weights"},
-    "pipeline": {"api", "pipeline", "models", "models/body"},
-    "models": {"api", "models"},
-    "models/body": {"api", "models", "models/body"},
+    "cli": {"api", "cli", "evaluation", "export", "pipeline", "training", *MODELS},
+    "evaluation": {"api", "evaluation", "pipeline", *MODELS},
+    "export": {"api", "export", "models/nets", "models/weights", *MODELS},
+    "pipeline": {"api", "pipeline", *MODELS},
+    "models": {"api", *MODELS},
+    "models/body": {"api", *MODELS},
+    "models/dense_layout": set(),  # constants that networks and the run share
     "models/weights": {"api", "models", "models/weights", "models/nets"},
-    "models/nets": {"models/nets"},
+    "models/nets": {"models/nets", "models/dense_layout"},
     # Makes what the package ships (the body, weights); nothing at run time imports it.
-    "training": {"api", "models", "models/body", "models/nets", "pipeline", "training"},
+    "training": {"api", "evaluation", "export", "models/nets", "models/weights", "pipeline", "training", *MODELS},
 }
 ONLY_IN = {
     "torch": {"models/nets", "models/weights", "export", "training"},
