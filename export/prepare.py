@@ -136,25 +136,34 @@ def _code() -> bytes:
 
 
 def _picodet(weights: list[Path]) -> "Exportable":
-    from bodystream.export.to_onnx import Exportable
+    from bodystream.export.to_onnx import Exportable, pictures
     from bodystream.export.wrap_detector import INPUT_NAME, TOLERANCE, DetectorForExport
     from bodystream.models.nets.picodet import INPUT_SIZE
     from bodystream.models.weights.picodet import load_picodet
 
     parameters, program = weights
     module = DetectorForExport(load_picodet(program, parameters))
-    return Exportable(module, INPUT_NAME, (INPUT_SIZE, INPUT_SIZE, 3), TOLERANCE)
+    return Exportable(module, INPUT_NAME, pictures(INPUT_SIZE, INPUT_SIZE, 3), TOLERANCE)
 
 
 def _blazepose(weights: list[Path]) -> "Exportable":
-    from bodystream.export.to_onnx import Exportable
+    from bodystream.export.to_onnx import Exportable, pictures
     from bodystream.export.wrap_pose import PoseForExport
     from bodystream.models.weights.blazepose import load_blazepose
 
     module = PoseForExport(load_blazepose(weights[0]))
     # px of the crop; probability; a level of 255, where rounding tips over; m
     tolerances = {"landmarks": 0.02, "presence": 1e-3, "mask": 1, "world": 1e-4}
-    return Exportable(module, "crops", (256, 256, 3), tolerances)
+    return Exportable(module, "crops", pictures(256, 256, 3), tolerances)
+
+
+def _correspondence(weights: list[Path]) -> "Exportable":
+    from bodystream.export.to_onnx import Exportable
+    from bodystream.export.wrap_dense import INPUT_NAME, TOLERANCES, CorrespondenceForExport, example
+    from bodystream.models.weights.correspondence import load_correspondence
+
+    module = CorrespondenceForExport(load_correspondence(weights[0]))
+    return Exportable(module, INPUT_NAME, example, TOLERANCES, module.ties)
 
 
 NETWORKS: Mapping[str, Network] = {
@@ -162,4 +171,5 @@ NETWORKS: Mapping[str, Network] = {
     "blazepose-lite": Network(("blazepose-lite",), _blazepose, batch=None),
     "blazepose-full": Network(("blazepose-full",), _blazepose, batch=None),
     "blazepose-heavy": Network(("blazepose-heavy",), _blazepose, batch=None),
+    "dense-s": Network(("dense-s",), _correspondence, batch=None),
 }

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +16,28 @@ from bodystream.export.meta import OPSET
 
 @dataclass(frozen=True, slots=True)
 class Exportable:
-    """A module that takes uint8 pictures (N, *picture) and returns a tuple of tensors (N, ...).
+    """A module that takes one tensor (N, ...) and returns a tuple of tensors (N, ...).
 
-    `tolerances` names the outputs in order, and says how far onnxruntime may be from torch, absolutely.
+    `example` gives an input of the batch asked for, the same at every call. `tolerances` names the outputs in
+    order, and says how far onnxruntime may be from torch, absolutely. `ties` tells for an input where rounding
+    decides between answers that are far apart, bool (N, ...) with the last axes of the outputs.
     """
 
     module: nn.Module
     input_name: str
-    picture: tuple[int, ...]
+    example: Callable[[int], Tensor]
     tolerances: Mapping[str, float]
+    ties: Callable[[Tensor], Tensor] | None = None
 
-    def example(self, batch: int) -> Tensor:
-        """Noise of the right shape and dtype, the same at every call."""
+
+def pictures(*shape: int) -> Callable[[int], Tensor]:
+    """An `Exportable.example`: uint8 (N, *shape), noise."""
+
+    def example(batch: int) -> Tensor:
         generator = torch.Generator().manual_seed(batch)
-        return torch.randint(0, 256, (batch, *self.picture), generator=generator, dtype=torch.uint8)
+        return torch.randint(0, 256, (batch, *shape), generator=generator, dtype=torch.uint8)
+
+    return example
 
 
 def to_onnx(network: Exportable, path: Path, metadata: Mapping[str, str], batch: int | None = None) -> None:

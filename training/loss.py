@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bodystream.models.body.data import BodyModel
 from bodystream.models.dense_layout import CELLS, MASK, PARTS
-from bodystream.models.nets.correspondence import CLASSES, SUB, Correspondence, part_logits, uv_on
+from bodystream.models.nets.correspondence import CLASSES, SUB, Correspondence, part_logits, quantities, uv_on
 
 IGNORE = 255  # a part that is not known: nothing is learned there
 BACKGROUND = 0.35  # weight of a pixel that is no one's: at run time the mask has the last word on those
@@ -37,7 +37,7 @@ def loss_of(
     `part` is 0 for nobody, 1..24, or IGNORE. `sizes` (2, 25) are the charts' extents in m, see `chart_sizes`.
     """
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=bf16):
-        features = net.features(inputs)  # (N, 32, 64, 64)
+        features = net.features(quantities(inputs))  # (N, 32, 64, 64)
     part, uv = by_cell(part[:, None])[:, 0].long(), by_cell(uv)  # (N, S, 64, 64), (N, 2, S, 64, 64)
     cells, spare = chosen_cells(inputs, part)  # (K,)
     part = packed(part, cells, spare)  # (K / 256, S, 16, 16)

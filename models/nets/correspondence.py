@@ -59,7 +59,7 @@ class Correspondence(nn.Module):
 
     def forward(self, inputs: Tensor) -> CorrespondenceOutput:
         """See `CorrespondenceOutput`."""
-        return self.heads(self.features(inputs), inputs)
+        return self.heads(self.features(quantities(inputs)), inputs)
 
     def heads(self, features: Tensor, inputs: Tensor) -> CorrespondenceOutput:
         """What the features (N, 32, H, W) of the inputs (N, 48, H, W) mean, each cell for itself.
@@ -78,9 +78,8 @@ class Correspondence(nn.Module):
             slopes=shifts[:, 1],  # (N, 2, S, H, W)
         )
 
-    def features(self, inputs: Tensor) -> Tensor:
-        """All but the heads: (N, 48, 64, 64) to (N, 32, 64, 64)."""
-        quantities = torch.cat([inputs[:, MASK], inputs[:, PART.stop :]], dim=1)  # (N, 44, 64, 64)
+    def features(self, quantities: Tensor) -> Tensor:
+        """All but the heads: (N, 44, 64, 64) to (N, 32, 64, 64)."""
         at_64 = F.relu(self.entry(quantities))  # (N, 32, 64, 64)
         at_32 = F.relu(self.down_32(quantities))  # (N, 48, 32, 32)
         at_16 = F.relu(self.mix_16(F.relu(self.down_16(at_32))))  # (N, 96, 16, 16)
@@ -89,6 +88,11 @@ class Correspondence(nn.Module):
         up_16 = F.relu(self.join_16(at_16 + twice(self.up_16(at_8))))  # (N, 96, 16, 16)
         up_32 = F.relu(self.join_32(at_32 + twice(self.up_32(up_16))))  # (N, 48, 32, 32)
         return F.relu(self.join_64(at_64 + twice(self.up_64(up_32))))  # (N, 32, 64, 64)
+
+
+def quantities(inputs: Tensor) -> Tensor:
+    """The input without the part, which is none: (N, 48, 64, 64) to (N, 44, 64, 64)."""
+    return torch.cat([inputs[:, MASK], inputs[:, PART.stop :]], dim=1)  # (N, 44, 64, 64)
 
 
 def part_logits(out: CorrespondenceOutput) -> Tensor:

@@ -16,7 +16,7 @@ from bodystream.export import prepare as preparing
 from bodystream.export.check import check
 from bodystream.export.meta import metadata
 from bodystream.export.prepare import NETWORKS, Network, export, prepare
-from bodystream.export.to_onnx import Exportable, to_onnx
+from bodystream.export.to_onnx import Exportable, pictures, to_onnx
 from bodystream.models import store
 from bodystream.models.runtime import open_session
 from bodystream.models.zoo import find
@@ -45,7 +45,7 @@ class Branches(nn.Module):
 
 
 def toy(module: nn.Module | None = None, tolerances: Mapping[str, float] = TOLERANCES) -> Exportable:
-    return Exportable(module or Toy(), "pictures", PICTURE, tolerances)
+    return Exportable(module or Toy(), "pictures", pictures(*PICTURE), tolerances)
 
 
 @pytest.fixture(scope="module")
