@@ -6,12 +6,19 @@ import torch
 from torch import Tensor, nn
 
 from bodystream.models.dense_layout import CELLS, CHANNELS, GRID, MASK, PART, PARTS
-from bodystream.models.nets.correspondence import CLASSES, SUB, Correspondence, part_logits, uv_on
+from bodystream.models.nets.correspondence import (
+    CLASSES,
+    SUB,
+    Correspondence,
+    CorrespondenceOutput,
+    part_logits,
+    uv_on,
+)
 
 INPUT_NAME = "maps"
 # A level of 255, where rounding tips over, in the confidence. `CorrespondenceForExport.ties` are left out.
 TOLERANCES = {"part": 0.0, "uv": 1e-4, "confidence": 1.0}
-TIE = 1e-3  # logits that are nearer to each other may change places by rounding: they differ by 1e-5 in practice
+TIE = 1e-4  # logits nearer to each other may change places by rounding
 LIMIT = 30.0  # of a logit: beyond it no doubt is left, and sums of exponentials stay finite
 
 PIXELS = SUB * CELLS * CELLS
@@ -29,7 +36,6 @@ class CorrespondenceForExport(nn.Module):
 
     def __init__(self, net: Correspondence) -> None:
         super().__init__()
-        self.original = net
         self.net = copy.deepcopy(net)
         for name in ("entry", "down_32"):
             setattr(self.net, name, with_part(getattr(net, name)))
@@ -42,7 +48,7 @@ class CorrespondenceForExport(nn.Module):
         The prior goes to one part of each pixel: that one alone is compared again, and exchanged in the sum.
         Softmax and argmax over the 25 took longer than the whole U-Net (ONNX Runtime 1.31, CPU: they stride).
         """
-        found = self.net.heads(self.net.features(inputs), inputs)
+        found = self._found(inputs)
         logits = found.logits.reshape(-1, CLASSES, PIXELS)  # (N, 25, P)
         own, prior = (each.reshape(-1, 1, PIXELS) for each in (found.own, found.prior))  # (N, 1, P)
 
@@ -53,7 +59,9 @@ class CorrespondenceForExport(nn.Module):
         part = torch.where(keep, own.to(torch.uint8), part)  # (N, 1, P)
 
         odds = torch.where(keep, after, other).exp()  # (N, 1, P)
-        ones = self.ones.expand(len(inputs), 1, CLASSES)  # (N, 1, 25): ONNX Runtime repeats 1 for 2, not for 0
+        ones = self.ones.expand(
+            len(inputs), 1, CLASSES
+        )  # (N, 1, 25): ONNX Runtime repeats 1 for 2, not for 0
         total = torch.matmul(ones, logits.exp()) - before.exp() + after.exp()  # (N, 1, P)
         confidence = (odds / total * 255).round().to(torch.uint8)  # (N, 1, P)
         uv = uv_on(found, part.long().reshape(-1, SUB, CELLS, CELLS)).clamp(0, 1)  # (N, 2, S, 64, 64)
@@ -61,19 +69,18 @@ class CorrespondenceForExport(nn.Module):
 
     def ties(self, inputs: Tensor) -> Tensor:
         """Where two parts are as good as each other, so that rounding decides: bool (N, 128, 128)."""
-        two = part_logits(self.original(inputs))[:, 1:].topk(2, dim=1).values  # (N, 2, S, 64, 64)
+        two = part_logits(self._found(inputs))[:, 1:].topk(2, dim=1).values  # (N, 2, S, 64, 64)
         return pixels(two[:, 0] - two[:, 1] < TIE)
+
+    def _found(self, inputs: Tensor) -> CorrespondenceOutput:
+        return self.net.heads(self.net.features(inputs), inputs)
 
 
 def best_part(logits: Tensor) -> Candidates:
     """The best of the parts 1..24 of (N, 25, P): its logit (N, 1, P), and which it is, uint8 (N, 1, P)."""
-    half = PARTS // 2
-    _, *values = logits.split([1, half, half], dim=1)  # (N, 12, P) each
-    numbers = (
-        torch.arange(1, CLASSES, dtype=torch.uint8).reshape(1, PARTS, 1).split(half, dim=1)
-    )  # (1, 12, 1)
-    left, right = zip(values, numbers, strict=True)
-    return winner(duel(left, right))
+    half = 1 + PARTS // 2
+    numbers = torch.arange(CLASSES, dtype=torch.uint8).reshape(1, CLASSES, 1)  # (1, 25, 1)
+    return winner(duel((logits[:, 1:half], numbers[:, 1:half]), (logits[:, half:], numbers[:, half:])))
 
 
 def winner(candidates: Candidates) -> Candidates:
@@ -81,10 +88,13 @@ def winner(candidates: Candidates) -> Candidates:
     count = candidates[0].shape[1]
     if count == 1:
         return candidates
-    sizes = [count // 2, count // 2, count % 2][: 2 + count % 2]
-    left, right, *odd = zip(*(each.split(sizes, dim=1) for each in candidates), strict=True)
-    won = duel(left, right)
-    return winner(won) if not odd else duel(winner(won), odd[0])
+    half = count // 2
+    left, right, odd = (
+        (candidates[0][:, each], candidates[1][:, each])
+        for each in (slice(half), slice(half, 2 * half), slice(2 * half, count))
+    )
+    won = winner(duel(left, right))
+    return won if count % 2 == 0 else duel(won, odd)
 
 
 def duel(left: Candidates, right: Candidates) -> Candidates:
@@ -106,7 +116,8 @@ def with_part(conv: nn.Conv2d) -> nn.Conv2d:
     """The same convolution for the whole input, the part's channels without effect: spares taking them out."""
     wide = nn.Conv2d(CHANNELS, conv.out_channels, conv.kernel_size, conv.stride, conv.padding)  # type: ignore[arg-type]
     weight = torch.zeros_like(wide.weight)
-    weight[:, MASK], weight[:, PART.stop :] = conv.weight.detach().split([SUB, CHANNELS - 2 * SUB], dim=1)
+    given = conv.weight.detach()
+    weight[:, MASK], weight[:, PART.stop :] = given[:, :SUB], given[:, SUB:]
     wide.weight, wide.bias = nn.Parameter(weight), conv.bias
     return wide
 

@@ -3,7 +3,8 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -28,7 +29,7 @@ CHECKPOINT_EVERY_S = 180.0
 
 WEIGHT_DECAY = 1e-3  # this and the next: as in the trial of 100 000 samples that came before (docs/dense.md)
 CLIP = 2.0  # norm of the gradient
-WARM_UP = 20_000  # samples over which the rate rises to its peak
+WARM_UP = 20_000  # samples over which the rate rises to its peak; a tenth of a shorter run
 # The mean over the last thousand steps is the result. At the start it would hold much of the untrained net: there
 # it forgets faster.
 EMA = 0.999
@@ -125,26 +126,25 @@ class Learner:
         before, sums, stop = self._progress.wall_s, torch.zeros(4), False
         if self._progress.step == 0:
             self._line(sums, 0.0)
-        for batch in self._batches():
-            if stop or self._progress.samples >= self._settings.samples:
-                break
-            lines = self._progress.samples // self._settings.validate_every
-            step, stop = self._step(batch, self._is_over(started))
-            sums += step
-            now = self._clock()
-            self._progress = replace(self._progress, wall_s=before + now - started)
-            if self._progress.samples // self._settings.validate_every > lines:
-                self._line(sums, now - lined)
-                lined, sums = self._clock(), torch.zeros(4)
-            if now - saved > CHECKPOINT_EVERY_S:
-                self._save()
-                saved = now
+        with closing(self._batches()) as batches:
+            while not stop and self._progress.samples < self._settings.samples:
+                lines = self._progress.samples // self._settings.validate_every
+                step, stop = self._step(next(batches), self._is_over(started))
+                sums += step
+                now = self._clock()
+                self._progress = replace(self._progress, wall_s=before + now - started)
+                if self._progress.samples // self._settings.validate_every > lines:
+                    self._line(sums, now - lined)
+                    lined, sums = self._clock(), torch.zeros(4)
+                if now - saved > CHECKPOINT_EVERY_S:
+                    self._save()
+                    saved = now
         if sums[3]:
             self._line(sums, self._clock() - lined)
         self._save()
         return self._progress
 
-    def _batches(self) -> Iterator[tuple[Tensor, ...]]:
+    def _batches(self) -> Generator[tuple[Tensor, ...], None, None]:
         at, each = self._progress, self._settings.batch // self._settings.processes
         source, workers = self._work.source, self._settings.workers
         if workers:
@@ -244,10 +244,9 @@ def optimiser_of(net: Correspondence) -> torch.optim.AdamW:
 
 
 def rate_at(samples: int, settings: Settings) -> float:
-    """Rate of learning: up in a line over WARM_UP samples, then down along half a cosine to nothing."""
-    whole = max(settings.samples, 1)
-    rise = min(1.0, (samples + settings.batch) / min(WARM_UP, whole))
-    return settings.lr * rise * 0.5 * (1 + math.cos(math.pi * min(samples / whole, 1.0)))
+    """Rate of learning: up in a line over WARM_UP samples, and down along half a cosine to nothing."""
+    rise = min(1.0, (samples + settings.batch) / min(WARM_UP, settings.samples / 10))
+    return settings.lr * rise * 0.5 * (1 + math.cos(math.pi * min(samples / settings.samples, 1.0)))
 
 
 def with_gaps(inputs: Tensor, draw: torch.Generator) -> Tensor:

@@ -1,14 +1,19 @@
 """Where samples come from: any endless source that follows from a seed, here cut so that it can be gone on with."""
 
-from collections.abc import Iterator
-from itertools import islice
+import signal
+from collections.abc import Generator, Iterator
+from itertools import count, islice
+from queue import Empty
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.multiprocessing import get_context
+
+from bodystream.errors import TrainingFailed
 
 # inputs float32 (N, 48, 64, 64), see `models.dense_layout`; part uint8 (N, 128, 128), 0 for nobody, 1..24, 255
 # unknown; uv float32 (N, 2, 128, 128), of which only pixels with a part count.
@@ -17,6 +22,9 @@ Batch = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
 # A source is started anew, with another seed, after so many batches: a run that goes on has no more than that to
 # make again and throw away before it stands where it was left.
 SEGMENT = 128
+
+AHEAD = 4  # batches that a process makes before they are asked for
+POLL_S = 1.0  # how soon it is noticed that one was killed
 
 
 class Source(Protocol):
@@ -39,29 +47,51 @@ def seed_of(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def loaded(source: Source, seed: int, size: int, start: int, workers: int) -> Iterator[tuple[Tensor, ...]]:
-    """The same from `workers` processes in turn, as tensors ready to be copied to a GPU."""
-    loader: DataLoader[Any] = DataLoader(
-        _InTurn(source, seed, size, start, workers),
-        batch_size=None,
-        num_workers=workers,
-        multiprocessing_context="spawn",
-        pin_memory=torch.cuda.is_available(),
-        prefetch_factor=4,
-    )
-    return iter(loader)
+def loaded(
+    source: Source, seed: int, size: int, start: int, workers: int
+) -> Generator[tuple[Tensor, ...], None, None]:
+    """The same as tensors, from `workers` processes in turn; they end when the generator is closed.
+
+    Batch number i of the whole is worker i mod W's number i div W. Raises TrainingFailed where one fails.
+    """
+    context: Any = get_context("spawn")
+    queues = [context.Queue(AHEAD) for _ in range(workers)]
+    makers = []
+    for rank, queue in enumerate(queues):
+        own = (start - rank + workers - 1) // workers  # the first of its numbers that is not done yet
+        given = (source, seed, rank, size, own, queue)
+        makers.append(context.Process(target=_make, args=given, daemon=True))
+        makers[-1].start()
+    try:
+        for number in count(start):
+            rank = number % workers
+            yield _next(queues[rank], makers[rank])
+    finally:
+        for maker in makers:
+            maker.terminate()
+            maker.join()
 
 
-class _InTurn(IterableDataset[Batch]):
-    """Batch number i of the whole is made by worker i mod W, as its number i div W."""
+def _make(source: Source, seed: int, rank: int, size: int, start: int, queue: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that learns hears it, and ends this one
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    try:
+        for batch in stream(source, seed, rank, size, start):
+            queue.put(tuple(map(torch.from_numpy, batch)))  # torch sends where in shared memory it lies
+    except Exception as error:  # noqa: BLE001 - the process that learns tells, whatever it is
+        queue.put(f"{type(error).__name__}: {error}")
 
-    def __init__(self, source: Source, seed: int, size: int, start: int, workers: int) -> None:
-        self._source, self._seed, self._size, self._start, self._workers = source, seed, size, start, workers
 
-    def __iter__(self) -> Iterator[Batch]:
-        info = get_worker_info()
-        assert info is not None
-        # The loader asks worker 0 first, whatever the number it goes on from.
-        number = self._start + info.id
-        rank, own = number % self._workers, number // self._workers
-        return stream(self._source, self._seed, rank, self._size, own)
+def _next(queue: Any, maker: Any) -> tuple[Tensor, ...]:
+    while True:
+        try:
+            found = queue.get(timeout=POLL_S)
+        except Empty:
+            if not maker.is_alive():
+                raise TrainingFailed("a process that makes samples was killed; go on with --resume") from None
+            continue
+        if isinstance(found, str):
+            raise TrainingFailed(f"a process that makes samples failed: {found}")
+        batch: tuple[Tensor, ...] = found
+        return batch

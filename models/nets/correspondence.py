@@ -52,6 +52,13 @@ class Correspondence(nn.Module):
         self.places = conv(AT_64, 2 * PARTS)
         self.shifts = conv(AT_64, 2 * 2 * SUB)  # offsets of the baseline's U, V; slopes
         self.prior = nn.Parameter(torch.full((CLASSES,), PRIOR))
+        for each in self.modules():
+            if isinstance(each, nn.Conv2d):  # nothing here normalises: He et al., 2015, arXiv:1502.01852
+                nn.init.kaiming_normal_(each.weight, nonlinearity="relu")
+                assert each.bias is not None
+                nn.init.zeros_(each.bias)
+        # Starts as the identity: Goyal et al., 2017, arXiv:1706.02677, section 5.1.
+        nn.init.zeros_(self.mix_8.second.weight)
         for head, start in ((self.logits, 0.0), (self.places, 0.5), (self.shifts, 0.0)):
             nn.init.zeros_(head.weight)
             assert head.bias is not None  # told to the type checker

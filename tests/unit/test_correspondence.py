@@ -105,7 +105,9 @@ def test_a_pixel_has_the_baseline_s_uv_only_on_the_baseline_s_part(net: Correspo
     inputs = example(1)
     found = net(inputs)
     own = found.own.clamp(min=1)
-    assert torch.equal(uv_on(found, own)[:, :, own[0] == found.own[0]], found.moved[:, :, own[0] == found.own[0]])
+    assert torch.equal(
+        uv_on(found, own)[:, :, own[0] == found.own[0]], found.moved[:, :, own[0] == found.own[0]]
+    )
     other = own % 24 + 1
     assert not torch.equal(uv_on(found, other), found.moved)
 
