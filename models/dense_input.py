@@ -172,7 +172,7 @@ def bone_maps(points: Floats) -> tuple[Floats, Floats]:
     finite = np.asarray(np.isfinite(points).all(axis=1))
     cells = np.where(finite[:, None], points, 0) * np.float32(CELLS / GRID)
     starts, ends = (table @ cells for table in _bone_ends())  # (13, 3) each
-    first, last = (table[:, ~finite].any(1) for table in _bone_ends())
+    first, last = (np.asarray(table[:, ~finite].any(axis=1)) for table in _bone_ends())
     seen = ~(first | last)  # (13,)
     starts, ends = starts[:, :, None, None], ends[:, :, None, None]
     (x0, y0, z0), (dx, dy, dz) = starts.swapaxes(0, 1), (ends - starts).swapaxes(0, 1)  # (13, 1, 1) each

@@ -24,7 +24,16 @@ MAY_IMPORT = {
     "models/weights": {"api", "models", "models/weights", "models/nets"},
     "models/nets": {"models/nets", "models/dense_layout"},
     # Makes what the package ships (the body, weights); nothing at run time imports it.
-    "training": {"api", "evaluation", "export", "models/nets", "models/weights", "pipeline", "training", *MODELS},
+    "training": {
+        "api",
+        "evaluation",
+        "export",
+        "models/nets",
+        "models/weights",
+        "pipeline",
+        "training",
+        *MODELS,
+    },
 }
 ONLY_IN = {
     "torch": {"models/nets", "models/weights", "export", "training"},
