@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # the export brings torch in
     from bodystream.export.check import Finding
 
 # What `bodystream run` takes for a stage if not told otherwise.
-NETWORK_OF_STAGE = {"detect": "picodet-s", "segment": "blazepose-full"}
+NETWORK_OF_STAGE = {"detect": "picodet-s", "segment": "blazepose-full", "dense": "dense-s"}
 
 
 def export(
@@ -22,8 +22,8 @@ def export(
         list[str] | None,
         typer.Argument(
             metavar="NAME",
-            help="A stage (detect, segment), for the network that run takes by default, or a network: "
-            "picodet-s, blazepose-lite, blazepose-full, blazepose-heavy.",
+            help="A stage (detect, segment, dense), for the network that run takes by default, or a network: "
+            "picodet-s, blazepose-lite, blazepose-full, blazepose-heavy, dense-s.",
             show_default=False,
         ),
     ] = None,
@@ -50,7 +50,7 @@ def export(
 
     Examples:
 
-    bodystream export detect segment -o onnx/
+    bodystream export detect segment dense -o onnx/
 
     bodystream export blazepose-heavy --batch 4 -o onnx/
     """

@@ -14,12 +14,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import IO
 
 import platformdirs
 
-import bodystream
 from bodystream.errors import BodystreamError, UsageError, WeightsCorrupt, WeightsMissing
 from bodystream.models.zoo import ZOO, Address, Entry, PackageFile, Shipped, find
 
@@ -105,7 +105,9 @@ def _is_offline() -> bool:
 
 def _path(entry: Entry, cache: Path) -> Path:
     if isinstance(entry.origin, Shipped):
-        return Path(bodystream.__file__).parent / entry.origin.path
+        # By way of its package: where the source is installed in place, packages lie in folders of their own.
+        *folders, file = entry.origin.path.split("/")
+        return Path(str(resources.files(".".join(["bodystream", *folders])) / file))
     return cache / "files" / entry.sha256[:12] / entry.file
 
 

@@ -63,7 +63,7 @@ class Entry:
     """One file of the zoo."""
 
     name: str
-    stage: Literal["detect", "segment", "clip", "calibration"]
+    stage: Literal["detect", "segment", "dense", "clip", "calibration"]
     origin: PackageFile | Address | Shipped
     sha256: str
     bytes: int
@@ -103,6 +103,7 @@ PICODET_PAPER = (
 BLAZEPOSE_PAPER = (
     "Bazarevsky et al., BlazePose: On-device Real-time Body Pose Tracking, 2020, arXiv:2006.10204"
 )
+UNET_PAPER = "Ronneberger et al., U-Net, 2015, arXiv:1505.04597"
 SPORTS2D_PAPER = "Pagnon and Kim, Sports2D, 2024, doi:10.21105/joss.06849"
 POSE2SIM_PAPER = "Pagnon et al., Pose2Sim, 2022, doi:10.21105/joss.04362"
 
@@ -165,6 +166,17 @@ ZOO: tuple[Entry, ...] = (
         licence="Apache-2.0",
         input=BLAZEPOSE_INPUT,
         paper=BLAZEPOSE_PAPER,
+    ),
+    Entry(
+        name="dense-s",
+        stage="dense",
+        origin=Shipped("models/weights/dense-s.safetensors"),
+        sha256="04483a029fccb7eaf402d05abf0cfa0d5a5c4450204391b1978799ad6e9be141",
+        bytes=2_755_148,
+        licence="Apache-2.0",
+        input="float32 (N, 48, 64, 64): mask, rendered body and bones, see models/dense_layout.py",
+        paper=UNET_PAPER,
+        note="made by bodystream train dense, see docs/dense.md",
     ),
     Entry(
         name="sports2d-demo",

