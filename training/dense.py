@@ -15,7 +15,10 @@ def sources(poses: Path | None) -> tuple[Generator, Generator]:
 
     Raises what `read_poses` raises.
     """
-    if poses is None:
-        return Generator(None, looks=LOOKS), Generator(None)
-    known = read_poses(poses)
-    return Generator(known.without(HELD_OUT_SUBJECTS), looks=LOOKS), Generator(known.of(HELD_OUT_SUBJECTS))
+    known = None if poses is None else read_poses(poses).without(HELD_OUT_SUBJECTS)
+    return Generator(known, looks=LOOKS), held_out_source(poses)
+
+
+def held_out_source(poses: Path | None, *, exact: bool = False) -> Generator:
+    """The held-out one; `exact` leaves the errors of landmarks and masks out. Raises what `read_poses` raises."""
+    return Generator(None if poses is None else read_poses(poses).of(HELD_OUT_SUBJECTS), exact=exact)
