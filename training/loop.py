@@ -4,7 +4,6 @@ On the CPU one process a core makes its own samples and learns from them with on
 averaged at every step (`exchange`). On a GPU one process learns, and others make its samples.
 """
 
-import signal
 import time
 import traceback
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from bodystream.models.runtime import available_cores
 from bodystream.training.checkpoint import Progress
 from bodystream.training.exchange import Exchange
 from bodystream.training.learner import CHECKPOINT, Learner, Listener, Settings, Work
+from bodystream.training.processes import end_with_parent, start_deaf
 from bodystream.training.source import Source
 from bodystream.training.validation import COUNTS
 
@@ -56,8 +56,7 @@ def train(
         context.Process(target=_beside, args=(rank, work, words), daemon=True)
         for rank in range(1, settings.processes)
     ]
-    for each in others:
-        each.start()
+    start_deaf(others)
     try:
         return Learner(0, work, listener or Listener(), clock).run()
     except TrainingFailed as error:
@@ -101,7 +100,7 @@ def hardware(device: str, cores: int | None) -> Hardware:
 
 def _beside(rank: int, work: Work, words: Any) -> None:
     """A process beside the first one; what it fails of goes into `words`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process hears it, and all stop at the same step
+    end_with_parent()
     try:
         Learner(rank, work, Listener()).run()
     except Exception as error:  # noqa: BLE001 - the first process tells, whatever it is

@@ -1,6 +1,5 @@
 """Where samples come from: any endless source that follows from a seed, here cut so that it can be gone on with."""
 
-import signal
 from collections.abc import Generator, Iterator
 from itertools import count, islice
 from queue import Empty
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.multiprocessing import get_context
 
 from bodystream.errors import TrainingFailed
+from bodystream.training.processes import end_with_parent, start_deaf
 
 # inputs float32 (N, 48, 64, 64), see `models.dense_layout`; part uint8 (N, 128, 128), 0 for nobody, 1..24, 255
 # unknown; uv float32 (N, 2, 128, 128), of which only pixels with a part count.
@@ -61,7 +61,7 @@ def loaded(
         own = (start - rank + workers - 1) // workers  # the first of its numbers that is not done yet
         given = (source, seed, rank, size, own, queue)
         makers.append(context.Process(target=_make, args=given, daemon=True))
-        makers[-1].start()
+    start_deaf(makers)
     try:
         for number in count(start):
             rank = number % workers
@@ -73,7 +73,7 @@ def loaded(
 
 
 def _make(source: Source, seed: int, rank: int, size: int, start: int, queue: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that learns hears it, and ends this one
+    end_with_parent()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     try:

@@ -1,0 +1,88 @@
+"""`bodystream train dense`, a few steps of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from bodystream.cli import main
+from bodystream.models.weights.correspondence import load_correspondence
+
+SHORT = ["--samples", "16", "--batch", "4", "--held-out", "4", "--processes", "1", "--device", "cpu"]
+
+
+def test_a_run_and_another_that_goes_on(tmp_path, capsys):
+    folder = tmp_path / "made" / "dense"
+    assert main.run(["train", "dense", "-o", str(folder), *SHORT]) == 0
+    out, _ = capsys.readouterr()
+    head, first, last = out.splitlines()
+    assert head.split()[:4] == ["samples", "loss", "part", "accuracy"]
+    assert (first.split()[0], last.split()[0]) == ("0", "16")
+    lines = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+    assert [line["samples"] for line in lines] == [0, 16]
+    assert 0.3 < lines[0]["part_accuracy"] < 1  # the baseline's
+    load_correspondence(folder / "dense-s.safetensors")
+
+    assert main.run(["train", "dense", "-o", str(folder), *SHORT]) == 1
+    assert "holds a training run; add --resume" in capsys.readouterr().err
+    assert main.run(["train", "dense", "-o", str(folder), *SHORT, "--resume", "--samples", "24"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[0] == "24"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--device", "gpu"], "--device gpu: expected auto, cpu or cuda"),
+        (["--batch", "5", "--processes", "2"], "a batch of 5 cannot be shared by 2 processes"),
+        (["--minutes", "-1"], "--minutes"),
+    ],
+)
+def test_wrong_words_are_usage_errors(tmp_path, capsys, words, told):
+    assert main.run(["train", "dense", "-o", str(tmp_path), "--device", "cpu", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_poses_that_are_not_there(tmp_path, capsys):
+    assert main.run(["train", "dense", "-o", str(tmp_path), "--poses", str(tmp_path)]) == 1
+    assert "--poses needs the folder of both pose archives" in capsys.readouterr().err
+
+
+COMMAND = [sys.executable, "-m", "bodystream", "train", "dense", "--batch", "4", "--held-out", "16"]
+TWO = ["--processes", "2", "--device", "cpu"]
+
+
+@contextmanager
+def running(folder):
+    """The command in two processes, from when it takes its first steps."""
+    environ = os.environ | {"OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = [*COMMAND, *TWO, "-o", str(folder)]
+    with subprocess.Popen(command, env=environ, start_new_session=True, **pipes) as run:
+        try:
+            while not (folder / "curve.jsonl").exists():
+                assert run.poll() is None
+                time.sleep(0.1)
+            yield run
+        finally:
+            run.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_leaves_a_checkpoint(tmp_path):
+    with running(tmp_path) as run:
+        os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
+        _, err = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert b"Traceback" not in err
+    assert (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_nothing_is_left_of_a_run_that_was_killed(tmp_path):
+    with running(tmp_path) as run:
+        run.kill()
+        run.communicate(timeout=30)  # both ends of its pipes are closed: its other process has ended too
