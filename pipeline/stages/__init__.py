@@ -6,6 +6,7 @@ from typing import Any
 
 from bodystream.models.body.data import identity
 from bodystream.models.body.parts import PARTS
+from bodystream.models.dense import CorrespondenceNet
 from bodystream.models.detector import Detector
 from bodystream.models.pose import PoseNet
 from bodystream.models.runtime import Session, open_session
@@ -63,7 +64,7 @@ def open_stages(
     ]
     if dense is not None:
         corrector = session(dense)
-        stages.append(DenseCorrespondence(corrector, (_info("dense", corrector),)))
+        stages.append(DenseCorrespondence(CorrespondenceNet(corrector), (_info("dense", corrector),)))
     elif choices.dense != "off":
         stages.append(DenseCorrespondence())
     return stages
