@@ -17,7 +17,7 @@ def convert(
     output: o.Outputs = None,
     overwrite: o.Overwrite = False,
     surface: o.Surface = "parts",
-    texture: o.TextureFile = None,
+    texture: o.TextureName = None,
     quiet: o.Quiet = False,
     video: Annotated[
         Path | None,

@@ -34,11 +34,12 @@ Surface = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
-TextureFile = Annotated[
-    Path | None,
+TextureName = Annotated[
+    str | None,
     typer.Option(
         "--texture",
-        help="Paint this atlas, 6 × 4 tiles in the order of the parts, onto everybody in place of parts and skeleton.",
+        metavar="jersey|charts|FILE",
+        help="Paint a texture onto everybody in place of parts and skeleton: 6 × 4 tiles in the order of the parts.",
         rich_help_panel=OUTPUT,
     ),
 ]

@@ -27,7 +27,7 @@ def run(
     output: o.Outputs = None,
     overwrite: o.Overwrite = False,
     surface: o.Surface = "parts",
-    texture: o.TextureFile = None,
+    texture: o.TextureName = None,
     show: o.Show = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -62,7 +62,7 @@ def run(
 
     bodystream run dance.mp4 -o dance.overlay.mp4 -o dance.jsonl
 
-    bodystream run dance.mp4 -o dance.iuv/ -o painted.mp4 --dense baseline --texture atlas.png
+    bodystream run dance.mp4 -o dance.iuv/ -o painted.mp4 --dense baseline --texture jersey
 
     bodystream run 0 --show --target-fps 30
     """

@@ -1,7 +1,7 @@
-"""Draw the charts and the default texture: `python -m bodystream.training.draw_charts`.
+"""Draw the charts and a texture that shows them: `python -m bodystream.training.draw_charts`.
 
 Writes docs/charts.png (the body from front and back with part numbers and lines of equal U and V) and
-models/body/atlas.png (one tile a part, 6 columns × 4 rows in part order, U to the right, V downwards).
+models/body/charts.png (a texture that shows them: one tile a part, 6 columns × 4 rows in part order, U to the right, V downwards).
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 def main() -> None:
     """Draw both."""
     save(ROOT / "docs/charts.png", charts_picture(data.load()), 32)
-    save(ROOT / "models/body/atlas.png", atlas(), 64)
+    save(ROOT / "models/body/charts.png", atlas(), 64)
 
 
 def save(path: Path, image: Image, shades: int) -> None:

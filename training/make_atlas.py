@@ -1,4 +1,4 @@
-"""Draw docs/atlas.png, the texture of the demonstration: a striped jersey, jeans, gloves, shoes and a mask.
+"""Draw models/body/jersey.png, the texture of the demonstration: a striped jersey, jeans, gloves, shoes and a mask.
 
 python training/make_atlas.py [FILE]
 """
@@ -23,7 +23,7 @@ GLOVE, SHOE, SOLE, MASK, BROW = (40, 160, 245), (48, 60, 92), (235, 235, 235), (
 
 def main() -> None:
     """Write the atlas."""
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent.parent / "docs" / "atlas.png"
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent.parent / "models/body/jersey.png"
     tiles = [tile(name) for name in PARTS]
     rows = [np.hstack(tiles[row * COLUMNS : (row + 1) * COLUMNS]) for row in range(ROWS)]
     cv2.imwrite(str(path), np.vstack(rows), [cv2.IMWRITE_PNG_COMPRESSION, 9])
