@@ -43,7 +43,7 @@ def pictures(*shape: int) -> Callable[[int], Tensor]:
 def to_onnx(network: Exportable, path: Path, metadata: Mapping[str, str], batch: int | None = None) -> None:
     """Write the module as an ONNX file; `batch` freezes the first axis, None leaves it free.
 
-    Raises ExportFailed where torch cannot express the module.
+    Raises ExportFailed where torch cannot express the module, or not for every batch.
     """
     kind = type(network.module).__name__
     free = ({0: torch.export.Dim("batch")},)
@@ -63,6 +63,10 @@ def to_onnx(network: Exportable, path: Path, metadata: Mapping[str, str], batch:
         raise ExportFailed(f"torch cannot express {kind} in ONNX: {_first_line(error)}") from error
     if program is None:
         raise ExportFailed(f"torch gave no graph for {kind}")
+    shape = program.model.graph.inputs[0].shape
+    if batch is None and (shape is None or isinstance(shape[0], int)):
+        # torch 2.13 falls back to the example's batch without a word, as where a module asks for len(tensor).
+        raise ExportFailed(f"torch fixes the batch of {kind}, which should be free")
     for node in program.model.graph:
         node.metadata_props.clear()  # stack traces, with the paths of the machine that made the file
     program.model.metadata_props.update(metadata)

@@ -46,7 +46,7 @@ class CorrespondenceForExport(nn.Module):
         """See the class. P are the 4 · 64 · 64 pixels.
 
         The prior goes to one part of each pixel: that one alone is compared again, and exchanged in the sum.
-        Softmax and argmax over the 25 took longer than the whole U-Net (ONNX Runtime 1.31, CPU: they stride).
+        Softmax and argmax over 25 channels took 2.3 ms, all of this 0.8 (ONNX Runtime 1.31, one CPU thread).
         """
         found = self._found(inputs)
         logits = found.logits.reshape(-1, CLASSES, PIXELS)  # (N, 25, P)
@@ -59,9 +59,8 @@ class CorrespondenceForExport(nn.Module):
         part = torch.where(keep, own.to(torch.uint8), part)  # (N, 1, P)
 
         odds = torch.where(keep, after, other).exp()  # (N, 1, P)
-        ones = self.ones.expand(
-            len(inputs), 1, CLASSES
-        )  # (N, 1, 25): ONNX Runtime repeats 1 for 2, not for 0
+        # Repeated here, since ONNX Runtime does not repeat 1 for a batch of 0; len(inputs) would fix the batch.
+        ones = self.ones.expand(inputs.shape[0], 1, CLASSES)  # (N, 1, 25)
         total = torch.matmul(ones, logits.exp()) - before.exp() + after.exp()  # (N, 1, P)
         confidence = (odds / total * 255).round().to(torch.uint8)  # (N, 1, P)
         uv = uv_on(found, part.long().reshape(-1, SUB, CELLS, CELLS)).clamp(0, 1)  # (N, 2, S, 64, 64)

@@ -101,6 +101,20 @@ def test_a_module_that_onnx_cannot_express(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
+class Counts(nn.Module):
+    """Takes the number of its pictures for a constant."""
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor]:
+        return (torch.ones(1, 1).expand(len(pictures), 1) * pictures.float().mean(),)
+
+
+def test_a_batch_that_is_not_free_is_noticed(tmp_path: Path):
+    with pytest.raises(ExportFailed, match="torch fixes the batch of Counts, which should be free"):
+        to_onnx(toy(Counts(), {"out": 0.0}), tmp_path / "never.onnx", {})
+    assert list(tmp_path.iterdir()) == []
+    to_onnx(toy(Counts(), {"out": 0.0}), tmp_path / "three.onnx", {}, batch=3)
+
+
 # -- the check
 
 
