@@ -15,7 +15,9 @@ demo: .venv/installed
 	clip=$$($(BIN)/bodystream models path sports2d-demo) && \
 	$(BIN)/bodystream run "$$clip" --overwrite \
 		-o $(RESULTS)/demo.mp4 -o $(RESULTS)/demo.jsonl -o $(RESULTS)/demo.trace.json
-	@echo "The results are in $(RESULTS)/: demo.mp4 (watch it), demo.jsonl (people, masks, landmarks of every"
+	$(BIN)/bodystream convert $(RESULTS)/demo.jsonl --overwrite -o $(RESULTS)/jersey.mp4 --texture jersey
+	@echo "The results are in $(RESULTS)/: demo.mp4 and jersey.mp4 (watch them: the parts of everybody's body"
+	@echo "surface, and a texture painted onto it), demo.jsonl (people, masks, landmarks and surface of every"
 	@echo "frame), demo.trace.json (the timeline; load it into a trace viewer)."
 
 # ruff and mypy run as tests: tests/unit/test_types.py

@@ -50,10 +50,14 @@ def strip(person: str, number: int, dense: str) -> Image:
     someone = sorted(result.people, key=lambda each: float(each.box[0]))[int(which)]
     result = replace(result, people=(someone,)) if len(result.people) == 1 else result
     off = {"boxes": False, "ids": False, "hud": False, "skeleton": False}
-    parts, jersey = (replace(chosen_layers(*words), **off) for words in (("parts", None), ("parts", "jersey")))
+    parts, jersey = (
+        replace(chosen_layers(*words), **off) for words in (("parts", None), ("parts", "jersey"))
+    )
     views = [cut(view, someone) for view in (image, draw(image, result, parts), draw(image, result, jersey))]
     cv2.putText(views[0], str(number), (6, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (0, 0, 0), 4, cv2.LINE_AA)
-    cv2.putText(views[0], str(number), (6, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255), 2, cv2.LINE_AA)
+    cv2.putText(
+        views[0], str(number), (6, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (255, 255, 255), 2, cv2.LINE_AA
+    )
     return np.hstack(views)
 
 

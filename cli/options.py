@@ -1,6 +1,5 @@
 """The flags, each defined once; a command's signature then reads as the list of what it takes."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer

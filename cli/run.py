@@ -40,7 +40,7 @@ def run(
     fourcc: o.FourCC = None,
     detect: o.DetectNet = "picodet-s",
     segment: o.SegmentNet = "full",
-    dense: o.DenseNet = "off",
+    dense: o.DenseNet = "dense-s",
     detect_every: o.DetectEvery = 10,
     max_people: o.MaxPeople = 20,
     min_score: o.MinScore = 0.2,
@@ -62,7 +62,7 @@ def run(
 
     bodystream run dance.mp4 -o dance.overlay.mp4 -o dance.jsonl
 
-    bodystream run dance.mp4 -o dance.iuv/ -o painted.mp4 --dense baseline --texture jersey
+    bodystream run dance.mp4 -o dance.iuv/ -o painted.mp4 --texture jersey
 
     bodystream run 0 --show --target-fps 30
     """
@@ -73,7 +73,7 @@ def run(
     if strict_fps and target_fps is None:
         raise UsageError("--strict-fps needs a rate to be strict about; add --target-fps 30")
     if dense == "off" and any(name.rstrip("/").lower().endswith(".iuv") for name in outputs):
-        raise UsageError(".iuv pictures show dense correspondence, which is off; add --dense baseline")
+        raise UsageError(".iuv pictures show dense correspondence, which is off; leave out --dense off")
 
     import time
 

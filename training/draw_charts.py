@@ -1,7 +1,8 @@
 """Draw the charts and a texture that shows them: `python -m bodystream.training.draw_charts`.
 
 Writes docs/charts.png (the body from front and back with part numbers and lines of equal U and V) and
-models/body/charts.png (a texture that shows them: one tile a part, 6 columns × 4 rows in part order, U to the right, V downwards).
+models/body/charts.png (a texture that shows them: one tile a part, 6 columns × 4 rows in part order, U to the
+right, V downwards).
 """
 
 from collections.abc import Sequence

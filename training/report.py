@@ -98,7 +98,13 @@ def _answers(net: Correspondence, samples: Iterator[Sample]) -> Iterator[tuple[P
             places = uv_on(out, best).clamp(0, 1)[0].numpy()  # (2, S, 64, 64)
         part, uv, mine, own_uv, far = (
             by_cell(torch.from_numpy(np.atleast_3d(each.T).T.copy())[None])[0].numpy()
-            for each in (sample.part, sample.uv, sample.baseline.part, sample.baseline.uv, sample.baseline.distance)
+            for each in (
+                sample.part,
+                sample.uv,
+                sample.baseline.part,
+                sample.baseline.uv,
+                sample.baseline.distance,
+            )
         )  # (1 or 2, S, 64, 64)
         asked = (part[0] > 0) & (part[0] <= PARTS) & (inputs[0, MASK].numpy() > 0.5)  # (S, 64, 64)
         truth = part[0][asked]
