@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bodystream.models.body.data import load
 from bodystream.models.body.skeleton import HEAD, PARENTS, SEGMENTS, bone_lengths
-from bodystream.models.body.skin import landmarks_on, shaped, weighted
+from bodystream.models.body.skin import landmarks_on, shaped, shares, weighted
 
 Floats = NDArray[np.float32]
 
@@ -101,25 +101,16 @@ def _waves(rng: np.random.Generator, metres: float) -> Floats:
 
 
 @cache
-def _share() -> Floats:
-    """Skin weight of every segment at every vertex: (V, 17)."""
-    model = load()
-    dense = np.zeros((len(model.vertices), 17), np.float32)
-    np.put_along_axis(dense, model.segments.astype(np.int64), model.weights, axis=1)
-    return dense
-
-
-@cache
 def _cloth_reach() -> Floats:
     reach = [next((m for name, m in CLOTHES.items() if segment.endswith(name)), 0.0) for segment in SEGMENTS]
     twists = [CLOTHES["forearm"] if segment.endswith("twist") else 0.0 for segment in SEGMENTS]
-    return _share() @ (np.array(reach, np.float32) + np.array(twists, np.float32))
+    return shares() @ (np.array(reach, np.float32) + np.array(twists, np.float32))
 
 
 @cache
 def _bare() -> NDArray[np.bool_]:
     bare = [i for i, name in enumerate(SEGMENTS) if name == "head" or name.endswith(("hand", "foot"))]
-    return _share()[:, bare].sum(1) > 0.5
+    return shares()[:, bare].sum(1) > 0.5
 
 
 @cache
@@ -131,7 +122,7 @@ def _scalp() -> Floats:
     above = np.clip((ears[1] + 0.05 - y) / 0.08, 0, 1)  # y is down
     behind = np.clip((z - 0.6 * eyes[2] - 0.4 * ears[2]) / 0.05, 0, 1)
     crown = np.clip((eyes[1] - 0.05 - y) / 0.04, 0, 1)
-    return (_share()[:, HEAD] * np.maximum(above * behind, crown)).astype(np.float32)
+    return (shares()[:, HEAD] * np.maximum(above * behind, crown)).astype(np.float32)
 
 
 @cache

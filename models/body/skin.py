@@ -23,11 +23,17 @@ def weighted(vertices: Floats) -> Floats:
 
     `vertices` is (V, 3), m: a body at rest. To be kept where one body is posed often.
     """
-    model = load()
-    dense = np.zeros((len(vertices), 17), np.float32)
-    np.put_along_axis(dense, model.segments.astype(np.int64), model.weights, axis=1)
     homogeneous = np.concatenate([vertices, np.ones((len(vertices), 1), np.float32)], axis=1)
-    return (dense[:, :, None] * homogeneous[:, None, :]).reshape(len(vertices), -1)
+    return (shares()[:, :, None] * homogeneous[:, None, :]).reshape(len(vertices), -1)
+
+
+@cache
+def shares() -> Floats:
+    """Skin weight of every segment at every vertex: float32 (V, 17), sum 1."""
+    model = load()
+    table = np.zeros((len(model.vertices), 17), np.float32)
+    np.put_along_axis(table, model.segments.astype(np.int64), model.weights, axis=1)
+    return table
 
 
 def blend(body: Floats, segments: Floats) -> Floats:
