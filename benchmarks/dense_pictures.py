@@ -55,7 +55,9 @@ def strip(person: str, number: int, dense: str) -> Image:
     )
     views = [cut(view, someone) for view in (image, draw(image, result, parts), draw(image, result, jersey))]
     cv2.rectangle(views[0], (0, 0), (34, 26), (0, 0, 0), cv2.FILLED)
-    cv2.putText(views[0], str(number), (4, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(
+        views[0], str(number), (4, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA
+    )
     return np.hstack(views)
 
 
