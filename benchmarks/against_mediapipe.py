@@ -31,8 +31,9 @@ def main() -> None:
         video = str(Path(folder) / "overlay.mp4")
         for number in range(arguments.rounds):
             theirs = json_of([arguments.mediapipe_python, str(HERE / "mediapipe_pose.py"), arguments.clip])
-            ours = bodystream(arguments.clip, *flags)
-            writing = bodystream(arguments.clip, "-o", video, "--overwrite", *flags)
+            same = ("--dense", "off", *flags)  # what MediaPipe gives as well
+            ours = bodystream(arguments.clip, *same)
+            writing = bodystream(arguments.clip, "-o", video, "--overwrite", *same)
             row = {
                 "mediapipe loop": theirs["loop_ms"],
                 "mediapipe process": theirs["process_mean_ms"],
