@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bodystream.models.body.data import load
 from bodystream.models.body.pose import Body
 from bodystream.models.body.raster import Render, render
 from bodystream.models.body.skin import skinned
@@ -104,6 +105,13 @@ def inverse(affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """The affine map (2, 3) that undoes `affine`."""
     linear = np.linalg.inv(affine[:, :2])
     return np.column_stack([linear, -linear @ affine[:, 2]])
+
+
+def warm() -> None:
+    """Load the body and build its tables, half a second's work, before the first frame needs them."""
+    model = load()
+    drawn = render(model.vertices, np.array([[60.0, 0, GRID / 2], [0, 60, GRID / 2]]), GRID)
+    net_input(np.zeros((GRID, GRID), np.uint8), filled(drawn), np.zeros((33, 3), np.float32))
 
 
 def baseline_of(body: Body, view: View) -> Baseline:

@@ -40,13 +40,14 @@ def render(vertices: Floats, to_grid: NDArray[np.float64], pixels: int) -> Rende
     """
     mesh = _mesh()
     scale = float(np.sqrt(abs(np.linalg.det(to_grid[:, :2])))) / pixels  # of depth, px to grid sides
+    vertices = vertices[mesh.vertex]
     points = np.empty((len(vertices), 3), np.float32)
     points[:, :2] = vertices[:, :2] @ (to_grid[:, :2].T / pixels) + (to_grid[:, 2] / pixels - 0.5)
     points[:, 2] = np.clip(vertices[:, 2] * scale, -0.99 * REACH, 0.99 * REACH)
     # The eye looks along -z with y up, at a picture whose half height is one half.
     points *= np.array([1, -1, -1], np.float32)
     drawn, away = cv2.triangleRasterize(
-        points[mesh.vertex],
+        points,
         mesh.triangles,
         mesh.colours,
         np.zeros((pixels, pixels, 3), np.float32),

@@ -15,6 +15,7 @@ from bodystream.models.dense_input import (
     net_input,
     points_in_grid,
     view_of,
+    warm,
 )
 from bodystream.pipeline.types import Dense, Floats, Frame, ModelInfo, Person
 
@@ -42,6 +43,7 @@ class DenseCorrespondence:
     def __init__(self, net: Net | None = None, models: tuple[ModelInfo, ...] = ()) -> None:
         self.models = models
         self._net = net
+        warm()
 
     def reset(self) -> None:
         """Nothing is kept from frame to frame."""
