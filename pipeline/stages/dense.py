@@ -26,8 +26,8 @@ RIM = np.ones(
     (3, 3), np.uint8
 )  # the map reaches a pixel beyond the mask, so that pasting has values at its rim
 # The baseline's confidence is the share of right parts on held-out synthetic people at a distance, grid px, from
-# where the body was rendered: .76 there, falling to a half at eight pixels.
-BASELINE_SURE, BASELINE_FADES_PX = 0.76, 19.0
+# where the body was rendered: .70 there, .57 at six pixels, .50 at twelve (docs/dense-s.md).
+BASELINE_SURE, BASELINE_FADES_PX = 0.70, 36.0
 
 
 class DenseCorrespondence:

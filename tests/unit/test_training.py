@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from bodystream.errors import (
     DeviceUnavailable,
@@ -25,7 +26,13 @@ from bodystream.models.body.data import load
 from bodystream.models.dense_layout import CHANNELS, GROUPS, MASK, PARTS
 from bodystream.models.nets.correspondence import Correspondence, part_logits, uv_on
 from bodystream.models.weights.correspondence import load_correspondence
-from bodystream.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from bodystream.training.checkpoint import (
+    OFFSETS_KEPT,
+    Progress,
+    load_checkpoint,
+    save_checkpoint,
+    save_weights,
+)
 from bodystream.training.learner import (
     CHECKPOINT,
     CURVE,
@@ -338,3 +345,12 @@ def test_wrong_requests(tmp_path: Path):
     if not torch.cuda.is_available():
         with pytest.raises(DeviceUnavailable, match="torch finds no GPU here"):
             hardware("cuda", None)
+
+
+def test_the_weights_that_are_used_keep_half_of_the_offsets(tmp_path: Path):
+    net = Correspondence()
+    nn.init.constant_(net.shifts.weight, 1.0)
+    save_weights(tmp_path / WEIGHTS, net, Progress())
+    kept = load_correspondence(tmp_path / WEIGHTS).shifts.weight
+    assert (kept[:8] == OFFSETS_KEPT).all() and (kept[8:] == 1).all()
+    assert (net.shifts.weight == 1).all()  # the net that goes on learning is left as it is
