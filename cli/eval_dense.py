@@ -13,7 +13,7 @@ from bodystream.cli.config import ConfigFile
 
 if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
     from bodystream.pipeline.stages import Choices, Placement
-    from bodystream.pipeline.types import Image, Person, Result, Stage
+    from bodystream.pipeline.types import Stage
 
 BASELINE = "baseline"
 CHOICES = (BASELINE, "dense-s")
@@ -65,6 +65,7 @@ def dense(
 
     from bodystream.cli.prepare import prepared
     from bodystream.cli.screen import print_table, progress_bars
+    from bodystream.evaluation.coco import through
     from bodystream.evaluation.dense import evaluate, read_points
     from bodystream.pipeline.stages import Choices, Placement
 
@@ -77,7 +78,7 @@ def dense(
             stages = stages_with(
                 name, nets, Choices(smooth="off"), Placement(device, threads), offline=offline
             )
-            rows[name] = evaluate(people, images, partial(look, stages), partial(progress, name))
+            rows[name] = evaluate(people, images, partial(through, stages), partial(progress, name))
     if json:
         typer.echo(
             orjson.dumps({name: asdict(row) for name, row in rows.items()}, option=orjson.OPT_INDENT_2)
@@ -109,20 +110,6 @@ def stages_with(
 
     corrector = None if dense == BASELINE else prepared([dense], offline=offline)[0]
     return open_stages(nets[0], nets[1], replace(choices, dense=dense), placement, corrector)
-
-
-def look(stages: "Sequence[Stage]", image: "Image") -> "Result":
-    """What the stages find in a single picture."""
-    from fractions import Fraction
-
-    from bodystream.pipeline.types import Frame, Result
-
-    frame = Frame(0, Fraction(0), 0, image, "picture")
-    people: Sequence[Person] = ()
-    for stage in stages:
-        stage.reset()
-        people = stage(frame, people)
-    return Result(0, frame.pts, (image.shape[1], image.shape[0]), tuple(people))
 
 
 def figure(value: float | int) -> str:

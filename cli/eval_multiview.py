@@ -160,7 +160,8 @@ def _results(source: "Source", stages: "list[Stage]") -> "Iterator[Result]":
 
 
 def _refined(cameras: "Sequence[Camera]", row: "Collected") -> "Sequence[Camera]":
-    from bodystream.evaluation.refine import LIMBS, refined, turned_by
+    from bodystream.evaluation.refine import refined, turned_by
+    from bodystream.pipeline.flips import LIMBS
 
     found = refined(cameras, row.landmarks[:, :, LIMBS])
     turns = ", ".join(

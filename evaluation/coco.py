@@ -65,7 +65,7 @@ def evaluate(
     found = 0
     pictures = truth.loadImgs(truth.getImgIds())
     for done, picture in enumerate(pictures):
-        image = _read(images / picture["file_name"])
+        image = read_picture(images / picture["file_name"], "annotations")
         boxes, scores = detector(image)
         detections += [
             _detection(picture["id"], box, score) for box, score in zip(boxes, scores, strict=True)
@@ -125,13 +125,17 @@ def look(
     people = [
         Person(box, float(score)) for box, score in zip(boxes, scores, strict=True) if score >= LOOK_SCORE
     ]
+    result = through(stages, image, people)
+    return list(zip(result.people, result.silhouettes, strict=True))
+
+
+def through(stages: Sequence[Stage], image: Image, people: Sequence[Person] = ()) -> Result:
+    """What the stages make of a single picture, as of the first frame of a video, and of `people` in it."""
     frame = Frame(0, Fraction(0), 0, image, "picture")
-    found: Sequence[Person] = people
     for stage in stages:
         stage.reset()
-        found = stage(frame, found)
-    result = Result(0, frame.pts, (image.shape[1], image.shape[0]), tuple(found))
-    return list(zip(found, result.silhouettes, strict=True))
+        people = stage(frame, people)
+    return Result(0, frame.pts, (image.shape[1], image.shape[0]), tuple(people))
 
 
 def oks(person: Person, annotation: dict[str, Any]) -> float:
@@ -168,10 +172,11 @@ def _matched(
     return [(a, people[pairs[i]] if i in pairs else None) for i, a in enumerate(annotations)]
 
 
-def _read(path: Path) -> Image:
+def read_picture(path: Path, named_by: str) -> Image:
+    """A picture, BGR, that the file of `named_by` ("annotations", "points") names. Raises SourceNotFound."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise SourceNotFound(f"no picture at {path}, which the annotations name; is IMAGES the right folder?")
+        raise SourceNotFound(f"no picture at {path}, which the {named_by} name; is IMAGES the right folder?")
     return image.astype(np.uint8, copy=False)
 
 

@@ -4,22 +4,18 @@ Two kinds of files are read: points on bodystream's own surface, and DensePose-C
 charts, so that only their parts can be compared.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bodystream.errors import SourceNotFound, SourceUnreadable, UsageError
-from bodystream.evaluation.coco import FOUND_IOU, mask_iou
-from bodystream.models import body
-from bodystream.models.body.data import FILE
+from bodystream.evaluation.coco import FOUND_IOU, mask_iou, read_picture
+from bodystream.models.body.data import identity
 from bodystream.models.body.distance import geodesic
 from bodystream.models.body.parts import PARTS
 from bodystream.models.detector import pairwise_iou
@@ -88,7 +84,7 @@ def evaluate(
     scores: list[PersonScore] = []
     found = 0
     for done, (name, marked) in enumerate(by_picture.items()):
-        result = look(read_picture(images / name))
+        result = look(read_picture(images / name, "points"))
         for person, i in paired(marked, [p.box for p in result.people]):
             found += i is not None
             surface, silhouette = (None, None) if i is None else (result.surfaces[i], result.silhouettes[i])
@@ -176,14 +172,14 @@ def read_points(path: Path) -> list[Marked]:
 
 def surface_sha256() -> str:
     """The sha256 of the body file: points are on this surface or on another."""
-    return hashlib.sha256(resources.files(body).joinpath(FILE).read_bytes()).hexdigest()
+    return identity()["sha256"]
 
 
 def _read_own(content: dict[str, Any], path: Path) -> list[Marked]:
-    if content["surface"] != surface_sha256():
+    if content["surface"] != (own := surface_sha256()):
         raise UsageError(
             f"{path} holds points on another surface: its body file has sha256 {str(content['surface'])[:12]}…, "
-            f"this bodystream's {surface_sha256()[:12]}…. Score it with the bodystream that it was made for."
+            f"this bodystream's {own[:12]}…. Score it with the bodystream that it was made for."
         )
     return [_own_person(person) for person in content["people"] if person["points"]]
 
@@ -227,14 +223,6 @@ def _densepose_person(name: str, person: dict[str, Any]) -> Marked:
     xy = scaled * [width, height] + [x, y]
     box = np.array([x, y, x + width, y + height], np.float32)
     return Marked(name, box, xy.astype(np.float32), np.array(person["dp_I"]).astype(np.uint8), None)
-
-
-def read_picture(path: Path) -> Image:
-    """A picture, BGR. Raises SourceNotFound."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise SourceNotFound(f"no picture at {path}, which the points name; is IMAGES the right folder?")
-    return image.astype(np.uint8, copy=False)
 
 
 def _mean(values: Sequence[float] | Floats) -> float:

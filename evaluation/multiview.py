@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bodystream.evaluation.refine import LIMBS
 from bodystream.models.body.distance import tree
 from bodystream.models.body.surface import rest_points
 from bodystream.pipeline.calibration import Camera, Doubles, gaps, meeting_points
+from bodystream.pipeline.flips import LIMBS
 from bodystream.pipeline.types import Floats, Iuv, Person, Result
 
 SAME_M = 0.015  # rest surface points this near count as one; a pixel of the 128 px map is about as large

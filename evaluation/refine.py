@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from bodystream.pipeline.calibration import Camera, Doubles
 
-# BlazePose's shoulders, elbows, wrists, hips, knees and ankles: what is seen alike from all sides.
-LIMBS = np.array([11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28])
 STEPS = 20
 NUDGE = 1e-5  # rad, for differences
 # A camera turned by so much counts as much as rays that miss by the usual gap: holds what nothing else does.

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from bodystream.models.body.pose import Body, girth, lift, pose_bodies
 from bodystream.models.body.raster import Render, render
-from bodystream.models.body.skeleton import bone_lengths
+from bodystream.models.body.skeleton import CHEST, LEFT, RIGHT, bone_lengths
 from bodystream.models.body.skin import blend
-from bodystream.models.dense_input import Baseline, View, baseline_of, filled, net_input
+from bodystream.models.dense_input import HALF, Baseline, View, baseline_of, filled, net_input
 from bodystream.models.dense_layout import CELLS, CHANNELS, GRID
 from bodystream.training.errors import disturbed, disturbed_world, swapped
 from bodystream.training.people import Figure, articulated, landmarks_of, make_figure
 from bodystream.training.poses import Poses, about_x, about_y, jittered_pose, mirrored_pose, sampled_pose
 from bodystream.training.silhouette import seen_mask
+from bodystream.training.source import IGNORE
 
 Floats = NDArray[np.float32]
 
-IGNORE = 255  # a part that is not known: nothing is learned there
 MOTION = 0.5  # share of poses from motion capture, where there is any
 OTHER_ARMS = 0.25  # of these, the share that get the arms of another moment
 POOL, NEW_FIGURE = 48, 0.1  # figures at a time, and the chance that one is replaced at a pose
@@ -39,13 +39,13 @@ MIDDLE = np.array([[1.0, 0, 0], [0, 1, 0]])  # the grid is its own image
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """A person as they are: `drawn` in the grid, landmarks `points` (33, 3), px and depth in grid px, `world`
-    (33, 3), m, hip-centred; which landmarks are `hidden` by the body or `outside` the picture; pixels of the
-    grid inside the `picture`; px of the grid a metre.
+    """A person as they are: `whole`, drawn in the grid and filled; landmarks `points` (33, 3), px and depth in
+    grid px, `world` (33, 3), m, hip-centred; which landmarks are `hidden` by the body or `outside` the picture;
+    pixels of the grid inside the `picture`; px of the grid a metre.
     """
 
     figure: Figure
-    drawn: Render
+    whole: Baseline
     points: Floats
     world: Floats
     hidden: NDArray[np.bool_]
@@ -130,9 +130,9 @@ class Generator:
 
 def _with_arms(turns: Floats, other: Floats) -> Floats:
     """A pose with another one's arms, moved from the other's chest to this one's."""
-    carry = turns[1] @ other[1].T
+    carry = turns[CHEST] @ other[CHEST].T
     out = turns.copy()
-    for begin in (3, 10):
+    for begin in (LEFT, RIGHT):
         out[begin : begin + 4] = carry @ other[begin : begin + 4]
     return out
 
@@ -143,8 +143,8 @@ def _truth(figure: Figure, turns: Floats, rng: np.random.Generator) -> Truth:
     turn = _camera(rng)
     distance = rng.uniform(1.8, 8.0) * figure.height / TALL  # m
     vertices = _seen(blend(figure.body, segments), turn, distance)
-    world = landmarks_of(figure, segments) @ turn.T
-    points = _seen(landmarks_of(figure, segments), turn, distance)
+    landmarks = landmarks_of(figure, segments)
+    world, points = landmarks @ turn.T, _seen(landmarks, turn, distance)
     upright = _upright(points, rng)
     vertices[:, :2], points[:, :2] = vertices[:, :2] @ upright.T, points[:, :2] @ upright.T
     world[:, :2] = world[:, :2] @ upright.T
@@ -158,7 +158,7 @@ def _truth(figure: Figure, turns: Floats, rng: np.random.Generator) -> Truth:
     picture = _picture(drawn.part > 0, rng)
     return Truth(
         figure=figure,
-        drawn=drawn,
+        whole=filled(drawn),
         points=points,
         world=(world - world[[23, 24]].mean(0)).astype(np.float32),
         hidden=_hidden(drawn, points, scale),
@@ -250,8 +250,8 @@ def _over_time(lengths: Floats, truths: list[Truth], rng: np.random.Generator) -
 
 
 def _sample(truth: Truth, body: Body, rng: np.random.Generator, *, exact: bool) -> Sample:
-    inside = (truth.drawn.part > 0) & truth.picture
-    whole = filled(truth.drawn)
+    whole = truth.whole
+    inside = (whole.distance == 0) & truth.picture
     if exact:
         mask, covered = (inside * np.uint8(255)), np.zeros_like(inside)
     else:
@@ -259,6 +259,6 @@ def _sample(truth: Truth, body: Body, rng: np.random.Generator, *, exact: bool) 
         mask[~truth.picture] = 0
     view = View(mask, MIDDLE)
     near = (whole.distance <= REACH_PX) & truth.picture
-    part = np.where(inside | (near & (mask > 127)), whole.part, 0).astype(np.uint8)
+    part = np.where(inside | (near & (mask > HALF)), whole.part, 0).astype(np.uint8)
     part[covered & inside] = IGNORE  # something else is seen there, and the mask may or may not say so
     return Sample(view, body, baseline_of(body, view), part, whole.uv)

@@ -53,10 +53,7 @@ def main(annotations: Path, images: Path) -> None:
             spreads.append(COCO_SPREAD / 2 * np.sqrt(persons[i]["area"]) * scale)
             seen.append(labelled[:, 2])
     error, spread, visible = (np.array(each) for each in (errors, spreads, seen))
-    known_here = visible > 0
-    whole = np.array(
-        [np.median(e[k], axis=0) if k.sum() > 4 else [0, 0] for e, k in zip(error, known_here, strict=True)]
-    )
+    whole = np.array([np.median(e[k], axis=0) for e, k in zip(error, visible > 0, strict=True)])
     own = error - whole[:, None]
     print(f"{len(error)} people; common shift, deviation px: {_deviation(whole):.2f}")
     for kind in dict.fromkeys(name.split("_")[-1] for name in COCO_KEYPOINTS):

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from bodystream.models.body.surface import rest_points
-from bodystream.models.dense_layout import MASK, PARTS
+from bodystream.models.dense_layout import GRID, MASK, PARTS
 from bodystream.models.nets.correspondence import Correspondence, part_logits, uv_on
 from bodystream.models.weights.correspondence import load_correspondence
 from bodystream.training.dense import held_out_source
@@ -97,7 +97,7 @@ def _answers(net: Correspondence, samples: Iterator[Sample]) -> Iterator[tuple[P
             sure = logits.softmax(1).gather(1, best[:, None])[0, 0].numpy()  # (S, 64, 64)
             places = uv_on(out, best).clamp(0, 1)[0].numpy()  # (2, S, 64, 64)
         part, uv, mine, own_uv, far = (
-            by_cell(torch.from_numpy(np.atleast_3d(each.T).T.copy())[None])[0].numpy()
+            by_cell(torch.from_numpy(each.reshape(1, -1, GRID, GRID)))[0].numpy()
             for each in (
                 sample.part,
                 sample.uv,

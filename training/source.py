@@ -19,6 +19,8 @@ from bodystream.training.processes import end_with_parent, start_deaf
 # unknown; uv float32 (N, 2, 128, 128), of which only pixels with a part count.
 Batch = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
 
+IGNORE = 255  # a part that is not known: nothing is learned there
+
 # A source is started anew, with another seed, after so many batches: a run that goes on has no more than that to
 # make again and throw away before it stands where it was left.
 SEGMENT = 128

@@ -1,12 +1,13 @@
 """`dense`: which point of the body surface every pixel of a person shows."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bodystream.models.body.pose import Body
 from bodystream.models.dense_input import (
     HALF,
     Baseline,
@@ -50,40 +51,40 @@ class DenseCorrespondence:
 
     def __call__(self, frame: Frame, people: Sequence[Person]) -> Sequence[Person]:  # noqa: ARG002 - the protocol's
         """Return all people, in order."""
-        views = [_view(person) for person in people]
-        seen = [(p, v) for p, v in zip(people, views, strict=True) if p.body is not None and v is not None]
-        baselines = [baseline_of(p.body, v) for p, v in seen if p.body is not None]
-        maps = iter(_baseline_maps(seen, baselines) if self._net is None else self._net_maps(seen, baselines))
-        known = {id(person) for person, _ in seen}
-        return [replace(p, dense=next(maps) if id(p) in known else None) for p in people]
+        seen = {i: one for i, person in enumerate(people) if (one := _seen(person)) is not None}
+        maps = dict(zip(seen, self._maps(list(seen.values())), strict=True))
+        return [replace(person, dense=maps.get(i)) for i, person in enumerate(people)]
 
-    def _net_maps(self, seen: Sequence[tuple[Person, View]], baselines: Sequence[Baseline]) -> list[Dense]:
-        if not seen or self._net is None:
+    def _maps(self, seen: Sequence["_Seen"]) -> list[Dense]:
+        if self._net is None:
+            return [_map(one.view, one.baseline.part, one.baseline.uv, _sure(one.baseline)) for one in seen]
+        if not seen:
             return []
-        inputs = [
-            net_input(view.mask, baseline, points_in_grid(person.body, view))
-            for (person, view), baseline in zip(seen, baselines, strict=True)
-            if person.body is not None
-        ]
-        maps = zip(*self._net(np.stack(inputs)), strict=True)
-        return [
-            _map(view, part, uv, confidence)
-            for (_, view), (part, uv, confidence) in zip(seen, maps, strict=True)
-        ]
+        inputs = [net_input(one.view.mask, one.baseline, points_in_grid(one.body, one.view)) for one in seen]
+        answers = zip(*self._net(np.stack(inputs)), strict=True)
+        return [_map(one.view, *answer) for one, answer in zip(seen, answers, strict=True)]
 
 
-def _view(person: Person) -> View | None:
-    if person.mask is None or person.landmarks is None:
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One person in the grid."""
+
+    body: Body
+    view: View
+    baseline: Baseline
+
+
+def _seen(person: Person) -> _Seen | None:
+    if person.mask is None or person.landmarks is None or person.body is None:
         return None
-    return view_of(person.mask.probability, person.mask.to_image, person.landmarks)
+    view = view_of(person.mask.probability, person.mask.to_image, person.landmarks)
+    return None if view is None else _Seen(person.body, view, baseline_of(person.body, view))
 
 
-def _baseline_maps(seen: Sequence[tuple[Person, View]], baselines: Sequence[Baseline]) -> list[Dense]:
-    maps = []
-    for (_, view), baseline in zip(seen, baselines, strict=True):
-        sure = 255 * BASELINE_SURE * np.exp(-baseline.distance / BASELINE_FADES_PX)
-        maps.append(_map(view, baseline.part, baseline.uv, sure.astype(np.uint8)))
-    return maps
+def _sure(baseline: Baseline) -> NDArray[np.uint8]:
+    """The baseline's confidence, 0..255 for 0..1: (128, 128)."""
+    sure = 255 * BASELINE_SURE * np.exp(-baseline.distance / BASELINE_FADES_PX)
+    return np.asarray(sure.astype(np.uint8))
 
 
 def _map(view: View, part: NDArray[np.uint8], uv: Floats, confidence: NDArray[np.uint8]) -> Dense:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bodystream.cli import eval_dense, eval_multiview, main, prepare
+from bodystream.evaluation import coco
 from bodystream.evaluation.dense import surface_sha256
 from bodystream.pipeline import source
 from tests.scene import SIZE, body, camera, result, seen
@@ -106,7 +107,7 @@ def test_points_are_scored_for_each_choice(monkeypatch, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((*SIZE[::-1], 3), np.uint8))
     monkeypatch.setattr(prepare, "prepared", lambda names, **_: list(names))
     monkeypatch.setattr(eval_dense, "stages_with", lambda *_, **__: [])
-    monkeypatch.setattr(eval_dense, "look", lambda _stages, _image: found)
+    monkeypatch.setattr(coco, "through", lambda _stages, _image: found)
     words = ["eval", "dense", str(tmp_path / "points.json"), str(tmp_path)]
     assert main.run(words) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
