@@ -100,6 +100,21 @@ class Iuv:
 
 
 @dataclass(frozen=True, slots=True)
+class Pose3d:
+    """A person's skeleton in front of the camera: m, x right, y down, z away from the camera.
+
+    `joints`: float32 (23, 4), `models.body.kinematics.JOINTS` and their confidence 0..1. `root`: float32 (3,),
+    the point between the hips. `turns`: float32 (17, 3, 3), the segments' rotations from the rest body's axes to
+    the camera's. `lengths`: float32 (7,), the person's bones (`models.body.skeleton.BONES`).
+    """
+
+    joints: Floats
+    root: Floats
+    turns: Floats
+    lengths: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """One person in one frame; each stage fills in what it gives."""
 
@@ -114,6 +129,7 @@ class Person:
     next_crop: Crop | None = None  # where the landmark net should look in the next frame
     body: Body | None = None  # the rest body posed into the image, with this person's proportions
     dense: Dense | None = None  # of this frame, never of the last one
+    pose3d: Pose3d | None = None  # likewise
 
 
 @dataclass(frozen=True)
@@ -157,6 +173,7 @@ class SourceInfo:
     length: int | None  # frames that will be given, where known
     path: Path | None = None  # the file, for sources that are one (audio is taken from it)
     start: Fraction = Fraction(0)  # the media time that was asked for as the beginning
+    focal_px: float | None = None  # as pictures of a camera tell it in their EXIF
     notes: tuple[
         str, ...
     ] = ()  # what the user should be told: "camera 0 opened as YUY2 640×480 at 7.5 fps; ..."

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bodystream.models.body.kinematics import joints_at, posed, skeleton_of
 from bodystream.models.body.parts import PARTS
 from bodystream.pipeline.types import (
     Dense,
@@ -13,11 +14,13 @@ from bodystream.pipeline.types import (
     Mask,
     ModelInfo,
     Person,
+    Pose3d,
     Result,
     Row,
     SourceInfo,
     Span,
 )
+from bodystream.training.poses import sampled_pose
 
 KEYPOINTS = tuple(f"point {i}" for i in range(33))
 WIDTH, HEIGHT = 64, 48
@@ -70,6 +73,16 @@ def dense(x: float, y: float, number: int = 0) -> Dense:
     v, u = (np.mgrid[0:10, 0:4] + 0.5).astype(np.float32) / np.array([10, 4], np.float32)[:, None, None]
     confidence = np.arange(40, dtype=np.uint8).reshape(10, 4) + np.uint8(200 + number)
     return Dense(part, np.stack([u, v]), confidence, np.array([[2.0, 0, x], [0, 2, y]]))
+
+
+def pose3d(number: int = 0) -> Pose3d:
+    """A pose whose numbers are all different: somebody of 1.6 m or so, 4 m away."""
+    turns = sampled_pose(np.random.default_rng(number))
+    lengths = (np.array([0.48, 0.33, 0.19, 0.27, 0.25, 0.4, 0.39]) * (1 + number / 50)).astype(np.float32)
+    root = np.array([0.3 * number - 0.2, 0.1, 4 + number], np.float32)
+    joints = joints_at(*posed(skeleton_of(lengths), turns, root))
+    confidence = np.linspace(0, 1, len(joints), dtype=np.float32)
+    return Pose3d(np.column_stack([joints, confidence]), root, turns, lengths)
 
 
 def result(index: int, *people: Person, **changes: object) -> Result:

@@ -9,6 +9,8 @@ from threading import Event
 
 import cv2
 import numpy as np
+import PIL.Image
+from PIL.ExifTags import IFD, Base
 
 from bodystream.errors import SourceNotFound, SourceUnreadable
 from bodystream.pipeline.source.feed import Feed
@@ -18,6 +20,9 @@ from bodystream.pipeline.types import Frame, Image, SourceInfo, Span
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 DEFAULT_RATE = Fraction(25)  # what FFmpeg gives to picture sequences
+DIAGONAL_MM = float(
+    np.hypot(36, 24)
+)  # of the 35 mm format, by whose diagonal equivalent focal lengths are reckoned
 NUMBER = re.compile(r"%(0\d+)?d")
 
 
@@ -83,8 +88,9 @@ def open_pictures(
     Sizes may differ; `info` has that of the first picture that opens. One that cannot be decoded is counted
     under "decode errors" and left out, its index with it. Raises SourceUnreadable where none can be.
     """
-    first = next((image for image in map(_read, paths) if image is not None), None)
-    if first is None:
+    opened = ((path, image) for path in paths if (image := _read(path)) is not None)
+    first_path, first = next(opened, (None, None))
+    if first_path is None or first is None:
         which = paths[0].name if len(paths) == 1 else f"none of the {len(paths)} pictures of {name}"
         verb = "is not a picture that OpenCV decodes" if len(paths) == 1 else "can be decoded"
         raise SourceUnreadable(f"{which} {verb}. Open it in a viewer; save it as PNG or JPEG.")
@@ -101,6 +107,7 @@ def open_pictures(
         live=False,
         length=picked_length(len(paths), want),
         start=want.start,
+        focal_px=_focal_px(first_path, first),
         notes=tuple(told),
     )
     counts = {"decode errors": 0}
@@ -145,6 +152,16 @@ def _read(path: Path) -> Image | None:
     except (OSError, cv2.error):  # cv2.error: an empty file
         return None
     return None if image is None else np.asarray(image, np.uint8)
+
+
+def _focal_px(path: Path, image: Image) -> float | None:
+    """The focal length that a camera has written into its picture, as long as the 35 mm format's; None if not."""
+    try:
+        with PIL.Image.open(path) as picture:
+            equivalent_mm = picture.getexif().get_ifd(IFD.Exif).get(Base.FocalLengthIn35mmFilm)
+    except (OSError, ValueError, SyntaxError):  # what Pillow cannot open, OpenCV may
+        return None
+    return float(equivalent_mm) / DIAGONAL_MM * float(np.hypot(*image.shape[:2])) if equivalent_mm else None
 
 
 def _some_pictures(paths: Iterable[Path], where: str) -> list[Path]:

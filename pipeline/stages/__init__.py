@@ -1,4 +1,4 @@
-"""What happens to a frame, in order: detect, segment, track, dense."""
+"""What happens to a frame, in order: detect, segment, track, body, dense."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from bodystream.models.detector import Detector
 from bodystream.models.pose import PoseNet
 from bodystream.models.runtime import Session, open_session
 from bodystream.pipeline.filters import PRESETS
+from bodystream.pipeline.stages.body import PoseBody
 from bodystream.pipeline.stages.dense import DenseCorrespondence
 from bodystream.pipeline.stages.detect import Detect
 from bodystream.pipeline.stages.segment import Segment
@@ -60,8 +61,10 @@ def open_stages(
             max_people=choices.max_people,
         ),
         Segment(PoseNet(looker), (_info("segment", looker),)),
-        Track(PRESETS.get(choices.smooth), choices.repair_flips, pose=choices.dense != "off"),
+        Track(PRESETS.get(choices.smooth), choices.repair_flips),
     ]
+    if choices.dense != "off":
+        stages.append(PoseBody())
     if dense is not None:
         corrector = session(dense)
         stages.append(DenseCorrespondence(CorrespondenceNet(corrector), (_info("dense", corrector),)))

@@ -1,6 +1,5 @@
 """`track`: who is who over time: stable ids, flips undone, landmarks steadied."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -8,8 +7,6 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from bodystream.models.body.pose import pose_body
-from bodystream.models.body.skeleton import bone_lengths
 from bodystream.pipeline.filters import Filtered, Preset, one_euro
 from bodystream.pipeline.flips import LIMBS, FlipRepair
 from bodystream.pipeline.matching import match
@@ -29,10 +26,6 @@ SIZE_RATIO = 1.5
 LEAST_LIKENESS = 0.6  # Bhattacharyya coefficient of the colour histograms: same coat .8, other coat .3 to .6
 
 
-# A person's bones are the medians over their last views: the landmark net's grow and shrink with the pose.
-VIEWS = 120
-
-
 @dataclass(slots=True)
 class _Track:
     """What is remembered of one person."""
@@ -46,7 +39,6 @@ class _Track:
     flips: FlipRepair = field(default_factory=FlipRepair)
     landmarks: Filtered | None = None
     world: Filtered | None = None
-    bones: deque[Floats] = field(default_factory=lambda: deque(maxlen=VIEWS))  # lengths (7,), m
 
     def expected(self, pts: Fraction) -> Floats:
         """Where the crop's centre should be now; a lost person is not expected to walk on for ever."""
@@ -54,18 +46,15 @@ class _Track:
 
 
 class Track:
-    """Gives `id`; people who follow their own crop keep theirs, a new person may be somebody lost before.
-
-    With `pose` it gives `body` too: the body in closed form, with the person's proportions over time.
-    """
+    """Gives `id`; people who follow their own crop keep theirs, a new person may be somebody lost before."""
 
     name = "track"
     needs = frozenset({"box", "landmarks", "world", "next_crop"})
+    gives = frozenset({"id"})
     models: tuple[ModelInfo, ...] = ()
 
-    def __init__(self, smooth: Preset | None, repair_flips: bool = True, pose: bool = False) -> None:
-        self._smooth, self._repair_flips, self._pose = smooth, repair_flips, pose
-        self.gives = frozenset({"id", "body"} if pose else {"id"})
+    def __init__(self, smooth: Preset | None, repair_flips: bool = True) -> None:
+        self._smooth, self._repair_flips = smooth, repair_flips
         self._next_id = 1
         self.reset()
 
@@ -146,12 +135,7 @@ class Track:
             track.world = one_euro(track.world, world[:, :3], pts, self._smooth.world)
             landmarks = np.concatenate([track.landmarks.value, landmarks[:, 2:]], axis=1)
             world = np.concatenate([track.world.value, world[:, 3:]], axis=1)
-        person = replace(person, landmarks=landmarks, world=world)
-        if self._pose:
-            track.bones.append(bone_lengths(world[:, :3], landmarks[:, 2]))
-            bones: Floats = np.median(np.stack(track.bones), axis=0).astype(np.float32)
-            person = replace(person, body=pose_body(landmarks, world, bones))
-        return person
+        return replace(person, landmarks=landmarks, world=world)
 
 
 def _centre(person: Person) -> Floats:

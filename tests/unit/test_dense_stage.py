@@ -10,7 +10,6 @@ from bodystream.models.body.data import load
 from bodystream.models.body.pose import pose_body
 from bodystream.models.body.raster import Render
 from bodystream.models.body.skin import landmarks_on, skinned
-from bodystream.models.crop import Crop
 from bodystream.models.dense_input import (
     baseline_of,
     bone_maps,
@@ -34,8 +33,8 @@ from bodystream.models.dense_layout import (
     U,
     V,
 )
+from bodystream.pipeline.stages.body import PoseBody
 from bodystream.pipeline.stages.dense import DenseCorrespondence
-from bodystream.pipeline.stages.track import Track
 from bodystream.pipeline.types import Frame, Mask, Person
 
 SCALE = 130.0  # px a metre
@@ -198,17 +197,37 @@ def test_a_person_without_landmarks_has_no_map():
     assert found.dense is None
 
 
-def test_track_poses_the_body_with_the_persons_own_proportions():
-
-    track = Track(None, pose=True)
-    assert "body" in track.gives and "body" not in Track(None).gives
-    someone = replace(person(), body=None, next_crop=Crop(230, 200, 400), id=0)
+def test_body_has_the_persons_own_proportions_over_time():
+    stage = PoseBody()
+    someone = replace(person(), body=None, id=1)
     bent = someone.world.copy()
     bent[25, 2] -= 0.5  # one frame in which a knee is much too near
     for index, world in enumerate([someone.world, someone.world, bent]):
         at = Frame(index, Fraction(index, 30), 0, frame().image, "test")
-        (found,) = track(at, [replace(someone, world=world, id=1 if index else 0)])
+        (found,) = stage(at, [replace(someone, world=world)])
         assert found.body is not None
         if not index:
             first = found.body.lengths
     assert np.allclose(found.body.lengths, first, atol=1e-4)
+
+
+def test_landmarks_that_are_no_numbers_have_no_body_and_spoil_no_proportions():
+    stage = PoseBody()
+    someone = replace(person(), body=None, id=1)
+    at = [Frame(i, Fraction(i, 30), 0, frame().image, "test") for i in range(3)]
+    broken = replace(someone, world=np.full_like(someone.world, np.nan))
+    (before,) = stage(at[0], [someone])
+    assert stage(at[1], [broken])[0].body is None
+    (after,) = stage(at[2], [someone])
+    assert np.array_equal(before.body.lengths, after.body.lengths)
+
+
+def test_proportions_are_forgotten_with_the_scene():
+    stage = PoseBody()
+    someone = replace(person(), body=None, id=1)
+    at = Frame(0, Fraction(0), 0, frame().image, "test")
+    stage(at, [replace(someone, world=someone.world * np.float32([1.2, 1.2, 1.2, 1]))])
+    stage.reset()
+    (found,) = stage(at, [someone])
+    (fresh,) = PoseBody()(at, [someone])
+    assert np.array_equal(found.body.lengths, fresh.body.lengths)

@@ -10,6 +10,7 @@ import pytest
 
 from bodystream import __version__, results
 from bodystream.errors import ResultsError, SourceNotFound
+from bodystream.models.body.kinematics import joints_at, posed, skeleton_of
 from bodystream.pipeline import record
 from bodystream.pipeline.types import Dense, Person, Result, Silhouette, Span
 from tests import recordings
@@ -124,6 +125,20 @@ def test_device_times_are_kept_apart(path: Path) -> None:
     )
     (result,) = results.read(path)
     assert result.spans == spans
+
+
+def test_poses_come_back(path: Path) -> None:
+    wanted = recordings.pose3d(3)
+    person = replace(recordings.person(0), pose3d=wanted)
+    write(path, HEADER, record.encode_result(recordings.result(0, person)))
+    (result,) = results.read(path)
+    found = result.people[0].pose3d
+    assert found is not None
+    assert (np.abs(found.joints - wanted.joints) <= [5.1e-5, 5.1e-5, 5.1e-5, 5.1e-4]).all()
+    np.testing.assert_allclose(found.root, wanted.root, rtol=0, atol=5.1e-5)
+    np.testing.assert_allclose(found.lengths, wanted.lengths, rtol=0, atol=5.1e-5)
+    again = joints_at(*posed(skeleton_of(found.lengths), found.turns, found.root))
+    np.testing.assert_allclose(again, wanted.joints[:, :3], rtol=0, atol=5e-4)  # angles tell the joints again
 
 
 def test_dense_maps_come_back(path: Path) -> None:
