@@ -16,7 +16,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does
 
 import numpy as np
 
-from bodystream.cli.prepare import prepared
+from bodystream.cli.prepare import chain_of, prepared
 from bodystream.models.dense import CorrespondenceNet
 from bodystream.models.dense_input import baseline_of, net_input, points_in_grid, view_of
 from bodystream.models.pose import PoseNet
@@ -24,7 +24,7 @@ from bodystream.models.runtime import open_session
 from bodystream.models.store import fetch
 from bodystream.pipeline.chain import Chain
 from bodystream.pipeline.source import open_source
-from bodystream.pipeline.stages import Choices, Placement, open_stages
+from bodystream.pipeline.stages import Choices, Placement
 from bodystream.pipeline.stages.dense import DenseCorrespondence
 
 CLIP, FRAME = "pose2sim-single-cam03", 30
@@ -37,9 +37,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--spin", action="store_true")
     given = parser.parse_args()
-    detector, pose, dense = prepared(["picodet-s", "blazepose-full", "dense-s"], offline=False)
+    pose, dense = prepared(["blazepose-full", "dense-s"], offline=False)
     placement = Placement("cpu", given.threads, given.spin)
-    chain = Chain(open_stages(detector, pose, Choices(dense="dense-s"), placement, dense), time.monotonic_ns)
+    chain = Chain(chain_of(Choices(dense="dense-s"), placement, offline=False), time.monotonic_ns)
     for frame in open_source(str(fetch(CLIP))):
         people, _, _ = chain(frame)
         if frame.index == FRAME:

@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 
 from bodystream.cli.drawing import chosen_layers
-from bodystream.cli.prepare import prepared
+from bodystream.cli.prepare import chain_of
 from bodystream.models.store import resolve
 from bodystream.pipeline.chain import Chain
 from bodystream.pipeline.draw import draw
 from bodystream.pipeline.source import open_source
-from bodystream.pipeline.stages import Choices, Placement, open_stages
+from bodystream.pipeline.stages import Choices, Placement
 from bodystream.pipeline.types import Image, Person, Result
 
 SIDE = 260  # px of a picture
@@ -63,10 +63,7 @@ def strip(person: str, number: int, dense: str) -> Image:
 
 def found(place: str, index: int, dense: str) -> tuple[Image, Result]:
     """The frame, and the people in it after all frames before."""
-    nets = ["picodet-s", "blazepose-full", *([dense] if dense != "baseline" else [])]
-    detector, pose, *rest = prepared(nets, offline=False)
-    stages = open_stages(detector, pose, Choices(dense=dense), Placement(), *rest)
-    chain = Chain(stages, time.monotonic_ns)
+    chain = Chain(chain_of(Choices(dense=dense), Placement(), offline=False), time.monotonic_ns)
     for frame in open_source(str(resolve(place))):
         people, _, _ = chain(frame)
         if frame.index == index:

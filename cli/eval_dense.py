@@ -4,16 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from bodystream.cli import options as o
 from bodystream.cli.config import ConfigFile
-
-if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
-    from bodystream.pipeline.stages import Choices, Placement
-    from bodystream.pipeline.types import Stage
 
 BASELINE = "baseline"
 CHOICES = (BASELINE, "dense-s")
@@ -63,7 +59,7 @@ def dense(
     """
     import orjson
 
-    from bodystream.cli.prepare import prepared
+    from bodystream.cli.prepare import chain_of
     from bodystream.cli.screen import print_table, progress_bars
     from bodystream.evaluation.coco import through
     from bodystream.evaluation.dense import evaluate, read_points
@@ -71,13 +67,11 @@ def dense(
 
     people = read_points(points)
     names = chosen(dense)
-    nets = prepared([detect, f"blazepose-{segment}"], offline=offline)
     rows = {}
     with progress_bars() as progress:
         for name in names:
-            stages = stages_with(
-                name, nets, Choices(smooth="off"), Placement(device, threads), offline=offline
-            )
+            choices = Choices(detect=detect, segment=segment, dense=name, smooth="off")
+            stages = chain_of(choices, Placement(device, threads), offline=offline)
             rows[name] = evaluate(people, images, partial(through, stages), partial(progress, name))
     if json:
         typer.echo(
@@ -97,19 +91,6 @@ def chosen(names: Sequence[str] | None) -> list[str]:
     if unknown := [name for name in names or () if name not in CHOICES]:
         raise UsageError(f"--dense {unknown[0]}: expected {' or '.join(CHOICES)}")
     return list(dict.fromkeys(names or CHOICES))
-
-
-def stages_with(
-    dense: str, nets: Sequence[Path], choices: "Choices", placement: "Placement", *, offline: bool
-) -> "list[Stage]":
-    """The chain of `run` with one of `CHOICES` at its end; `nets` are the detector's and the landmarks' files."""
-    from dataclasses import replace
-
-    from bodystream.cli.prepare import prepared
-    from bodystream.pipeline.stages import open_stages
-
-    corrector = None if dense == BASELINE else prepared([dense], offline=offline)[0]
-    return open_stages(nets[0], nets[1], replace(choices, dense=dense), placement, corrector)
 
 
 def figure(value: float | int) -> str:

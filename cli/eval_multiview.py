@@ -11,17 +11,18 @@ import typer
 
 from bodystream.cli import options as o
 from bodystream.cli.config import ConfigFile
-from bodystream.cli.eval_dense import DenseNets, chosen, figure, stages_with
+from bodystream.cli.eval_dense import DenseNets, chosen, figure
 
 if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
     from bodystream.evaluation.multiview import Collected, PairScore
     from bodystream.pipeline.calibration import Camera
-    from bodystream.pipeline.stages import Choices
     from bodystream.pipeline.types import Result, Source, Stage
 
 Row = tuple[str, str]  # dense, landmarks
 
-RAW, STEADY = "raw", "steady"  # as the landmark net gives them, or with flips undone and filtered
+# As the landmark net gives them, or with flips undone and filtered.
+RAW, STEADY = "raw", "steady"
+LANDMARKS: dict[str, dict[str, Any]] = {RAW: {"smooth": "off", "repair_flips": False}, STEADY: {}}
 PAIR_COLUMNS = (
     "cameras", "dense", "landmarks", "frames ", "matched ", "gap mm ", "equal share ", "gap mm there ",
     "third view px ",
@@ -84,25 +85,23 @@ def dense_multiview(
     """
     import orjson
 
-    from bodystream.cli.prepare import prepared
+    from bodystream.cli.prepare import chain_of
     from bodystream.cli.screen import progress_bars
     from bodystream.evaluation.multiview import score
     from bodystream.models.store import resolve
     from bodystream.pipeline.calibration import of_videos, read_cameras
-    from bodystream.pipeline.stages import Placement
+    from bodystream.pipeline.stages import Choices, Placement
 
     names = chosen(dense)
     with progress_bars() as progress:
         known = read_cameras(resolve(calibration, offline=offline or None, progress=progress))
         paths = [resolve(video, offline=offline or None, progress=progress) for video in videos]
     cameras = of_videos(known, [path.name for path in paths])
-    nets = prepared([detect, f"blazepose-{segment}"], offline=offline)
     rows: dict[Row, Collected] = {}
     with progress_bars() as progress:
         for row in [(name, landmarks) for name in names for landmarks in (RAW, STEADY)]:
-            open_chain = partial(
-                stages_with, row[0], nets, _choices(row[1]), Placement(device, threads), offline=offline
-            )
+            choices = Choices(detect=detect, segment=segment, dense=row[0], **LANDMARKS[row[1]])
+            open_chain = partial(chain_of, choices, Placement(device, threads), offline=offline)
             cameras, rows[row] = _collected(
                 cameras, paths, open_chain, stride, max_frames, partial(progress, ", ".join(row))
             )
@@ -113,12 +112,6 @@ def dense_multiview(
         typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     else:
         _print(rows, scores, turned)
-
-
-def _choices(landmarks: str) -> "Choices":
-    from bodystream.pipeline.stages import Choices
-
-    return Choices() if landmarks == STEADY else Choices(smooth="off", repair_flips=False)
 
 
 def _collected(

@@ -2,6 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
+    from bodystream.pipeline.stages import Choices, Placement
+    from bodystream.pipeline.types import Stage
 
 
 def prepared(names: Sequence[str], *, offline: bool) -> list[Path]:
@@ -11,3 +16,11 @@ def prepared(names: Sequence[str], *, offline: bool) -> list[Path]:
 
     with progress_bars() as progress:
         return [prepare(name, progress=progress, offline=offline or None) for name in names]
+
+
+def chain_of(choices: "Choices", placement: "Placement", *, offline: bool) -> "list[Stage]":
+    """The chain with the networks that were chosen. Raises what preparing and opening them raises."""
+    from bodystream.pipeline.stages import open_stages
+
+    paths = prepared(choices.networks, offline=offline)
+    return open_stages(dict(zip(choices.networks, paths, strict=True)), choices, placement)

@@ -78,7 +78,7 @@ def run(
     import time
 
     from bodystream.cli.drawing import chosen_layers
-    from bodystream.cli.prepare import prepared
+    from bodystream.cli.prepare import chain_of
     from bodystream.models.keypoints import KEYPOINTS
     from bodystream.pipeline.chain import Chain
     from bodystream.pipeline.draw import Hud
@@ -86,7 +86,7 @@ def run(
     from bodystream.pipeline.runner import Run, Wiring
     from bodystream.pipeline.sinks import open_sinks
     from bodystream.pipeline.source import open_source
-    from bodystream.pipeline.stages import Choices, Placement, open_stages, surface_keys
+    from bodystream.pipeline.stages import Choices, Placement, surface_keys
     from bodystream.pipeline.types import Header
 
     console = Console(stderr=True, quiet=quiet)
@@ -107,10 +107,17 @@ def run(
         sinks = open_sinks(
             outputs, tell=console.print, overwrite=overwrite, inputs=inputs, layers=layers, hud=Hud()
         )
-        nets = [detect, f"blazepose-{segment}", *([dense] if dense not in ("baseline", "off") else [])]
-        detector, pose, *corrector = prepared(nets, offline=offline)
-        choices = Choices(detect_every, max_people, min_score, smooth, flip_repair, dense)
-        stages = open_stages(detector, pose, choices, Placement(device, threads, spin), *corrector)
+        choices = Choices(
+            detect=detect,
+            segment=segment,
+            dense=dense,
+            detect_every=detect_every,
+            max_people=max_people,
+            min_score=min_score,
+            smooth=smooth,
+            repair_flips=flip_repair,
+        )
+        stages = chain_of(choices, Placement(device, threads, spin), offline=offline)
         chosen = Policy(policy) if policy != "auto" else Policy.LATEST if opened.info.live else Policy.EVERY
         wiring = Wiring(time.monotonic_ns, chosen, queue, target_fps)
         chain = Chain(stages, wiring.clock)

@@ -1,5 +1,6 @@
 """What happens to a frame, in order: detect, segment, track, body, dense."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,24 @@ from bodystream.pipeline.types import ModelInfo, Stage
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the user can choose about the stages."""
+    """What the user can choose about the stages; networks by their names, "off" for stages to be left out."""
 
+    detect: str = "picodet-s"
+    segment: str = "full"  # or "lite", "heavy"
+    lift: str = "off"  # or a network's name
+    dense: str = "off"  # or "baseline", or a network's name
+    pose3d: str = "off"  # or "fit"
     detect_every: int = 10
     max_people: int = 20
     min_score: float = 0.2
     smooth: str = "mediapipe"  # or "vnect", "off"
     repair_flips: bool = True
-    dense: str = "off"  # or "baseline", or a network's name
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of the networks that these stages run."""
+        more = [name for name in (self.lift, self.dense) if name not in ("off", "baseline")]
+        return (self.detect, f"blazepose-{self.segment}", *more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +51,17 @@ class Placement:
     spin: bool = False
 
 
-def open_stages(
-    detector: Path, pose: Path, choices: Choices, placement: Placement, dense: Path | None = None
-) -> list[Stage]:
-    """The default chain, from ONNX files made by `export`.
+def open_stages(networks: Mapping[str, Path], choices: Choices, placement: Placement) -> list[Stage]:
+    """The default chain, from the ONNX files of `choices.networks`, made by `export`.
 
-    `dense` is that of the network that `choices.dense` names, None for "off" and "baseline". Raises
-    DeviceUnavailable where the device cannot be had, ModelError for a broken file.
+    Raises DeviceUnavailable where the device cannot be had, ModelError for a broken file.
     """
 
-    def session(path: Path) -> Session:
+    def session(name: str) -> Session:
+        path = networks[name]
         return open_session(path, device=placement.device, threads=placement.threads, spin=placement.spin)
 
-    finder, looker = session(detector), session(pose)
+    finder, looker = (session(name) for name in choices.networks[:2])
     stages: list[Stage] = [
         Detect(
             Detector(finder, min_score=choices.min_score),
@@ -65,11 +74,11 @@ def open_stages(
     ]
     if choices.dense != "off":
         stages.append(PoseBody())
-    if dense is not None:
-        corrector = session(dense)
-        stages.append(DenseCorrespondence(CorrespondenceNet(corrector), (_info("dense", corrector),)))
-    elif choices.dense != "off":
+    if choices.dense == "baseline":
         stages.append(DenseCorrespondence())
+    elif choices.dense != "off":
+        corrector = session(choices.dense)
+        stages.append(DenseCorrespondence(CorrespondenceNet(corrector), (_info("dense", corrector),)))
     return stages
 
 

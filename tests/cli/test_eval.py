@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bodystream.cli import eval_dense, eval_multiview, main, prepare
+from bodystream.cli import eval_multiview, main, prepare
 from bodystream.evaluation import coco
 from bodystream.evaluation.dense import surface_sha256
 from bodystream.pipeline import source
@@ -43,8 +43,7 @@ def rig(monkeypatch, tmp_path):
 
     monkeypatch.setattr(source, "open_source", opened)
     monkeypatch.setattr(eval_multiview, "_results", results)
-    monkeypatch.setattr(eval_multiview, "stages_with", lambda *_, **__: [])
-    monkeypatch.setattr(prepare, "prepared", lambda names, **_: list(names))
+    monkeypatch.setattr(prepare, "chain_of", lambda *_, **__: [])
     monkeypatch.chdir(tmp_path)
     return ["eval", "dense-multiview", "rig.yml", "left.mp4", "right.mp4"]
 
@@ -105,8 +104,7 @@ def test_points_are_scored_for_each_choice(monkeypatch, tmp_path, capsys):
     people = [{"image": "a.png", "box": person.box.tolist(), "points": [point]}]
     (tmp_path / "points.json").write_text(json.dumps({"surface": surface_sha256(), "people": people}))
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((*SIZE[::-1], 3), np.uint8))
-    monkeypatch.setattr(prepare, "prepared", lambda names, **_: list(names))
-    monkeypatch.setattr(eval_dense, "stages_with", lambda *_, **__: [])
+    monkeypatch.setattr(prepare, "chain_of", lambda *_, **__: [])
     monkeypatch.setattr(coco, "through", lambda _stages, _image: found)
     words = ["eval", "dense", str(tmp_path / "points.json"), str(tmp_path)]
     assert main.run(words) == 0
