@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
+    from bodystream.pipeline.lens import Lens
     from bodystream.pipeline.stages import Choices, Placement
     from bodystream.pipeline.types import Stage
 
@@ -18,9 +19,15 @@ def prepared(names: Sequence[str], *, offline: bool) -> list[Path]:
         return [prepare(name, progress=progress, offline=offline or None) for name in names]
 
 
-def chain_of(choices: "Choices", placement: "Placement", *, offline: bool) -> "list[Stage]":
-    """The chain with the networks that were chosen. Raises what preparing and opening them raises."""
+def chain_of(
+    choices: "Choices", placement: "Placement", lens: "Lens | None" = None, *, offline: bool
+) -> "list[Stage]":
+    """The chain with the networks that were chosen, for a camera with this lens (None: a guess).
+
+    Raises what preparing and opening the networks raises.
+    """
+    from bodystream.pipeline.lens import GUESS
     from bodystream.pipeline.stages import open_stages
 
     paths = prepared(choices.networks, offline=offline)
-    return open_stages(dict(zip(choices.networks, paths, strict=True)), choices, placement)
+    return open_stages(dict(zip(choices.networks, paths, strict=True)), choices, placement, lens or GUESS)

@@ -1,7 +1,7 @@
 """How the camera sees, as far as the user, a picture or a calibration tells: where each pixel looks, what is up."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,17 @@ class Lens:
         return Camera(self.origin, size, K, np.zeros(4), np.eye(3), np.zeros(3))
 
 
+GUESS = Lens(
+    fov=DEFAULT_FOV,
+    focal_px=None,
+    camera=None,
+    origin=f"a guess: {DEFAULT_FOV:g}° over the long side",
+    is_guess=True,
+    up=np.array(LEVEL),
+    up_origin="the camera is taken as level",
+)
+
+
 def open_lens(
     source: SourceInfo,
     *,
@@ -72,21 +83,19 @@ def open_lens(
         raise UsageError("--camera chooses among the cameras of a --calibration; add that")
     found = None if calibration is None else _chosen(read_cameras(calibration), camera, source.name)
     towards, up_origin = _up(up, found)
+    lens = replace(GUESS, is_guess=False, up=towards, up_origin=up_origin)
     if found is not None:
-        origin = f"camera {found.name} of {calibration}"
-    elif focal_px is not None:
-        origin = "--focal-px"
-    elif fov is not None:
-        origin = f"--fov: {fov:g}° over the long side"
-    elif source.focal_px is not None:
-        focal_px, origin = source.focal_px, "EXIF"
-    else:
-        origin = f"a guess: {DEFAULT_FOV:g}° over the long side"
-    is_guess = found is None and fov is None and focal_px is None
-    return Lens(fov or DEFAULT_FOV, focal_px, found, origin, is_guess, towards, up_origin)
+        return replace(lens, camera=found, origin=f"camera {found.name} of {calibration}")
+    if focal_px is not None:
+        return replace(lens, focal_px=focal_px, origin="--focal-px")
+    if fov is not None:
+        return replace(lens, fov=fov, origin=f"--fov: {fov:g}° over the long side")
+    if source.focal_px is not None:
+        return replace(lens, focal_px=source.focal_px, origin="EXIF")
+    return replace(lens, is_guess=True)
 
 
-def pose_keys(lens: Lens, source: SourceInfo, height_m: float | None) -> dict[str, Any]:
+def header_keys(lens: Lens, source: SourceInfo, height_m: float | None) -> dict[str, Any]:
     """What the results' header says of poses in space: the camera, names, and whether metres can be trusted."""
     camera = lens.of((source.width, source.height))
     told = {
@@ -121,7 +130,7 @@ def _chosen(cameras: Sequence[Camera], name: str | None, source: str) -> Camera:
 def _up(text: str | None, camera: Camera | None) -> tuple[Doubles, str]:
     """Up as a unit vector (3,) in the camera's axes, and where that is from."""
     if text is None and camera is None:
-        return np.array(LEVEL), "the camera is taken as level"
+        return GUESS.up, GUESS.up_origin
     axis = "z" if text is None else text.strip().lower()
     letter = axis.lstrip("+-")
     if letter in ("x", "y", "z"):

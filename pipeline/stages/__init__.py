@@ -12,12 +12,13 @@ from bodystream.models.detector import Detector
 from bodystream.models.pose import PoseNet
 from bodystream.models.runtime import Session, open_session
 from bodystream.pipeline.filters import PRESETS
+from bodystream.pipeline.lens import GUESS, Lens, header_keys
 from bodystream.pipeline.stages.body import PoseBody
 from bodystream.pipeline.stages.dense import DenseCorrespondence
 from bodystream.pipeline.stages.detect import Detect
 from bodystream.pipeline.stages.segment import Segment
 from bodystream.pipeline.stages.track import Track
-from bodystream.pipeline.types import ModelInfo, Stage
+from bodystream.pipeline.types import ModelInfo, SourceInfo, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Choices:
     min_score: float = 0.2
     smooth: str = "mediapipe"  # or "vnect", "off"
     repair_flips: bool = True
+    height_m: float | None = None  # of everybody, if known
+    contacts: bool = True  # feet that stand do not slide
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -51,10 +54,15 @@ class Placement:
     spin: bool = False
 
 
-def open_stages(networks: Mapping[str, Path], choices: Choices, placement: Placement) -> list[Stage]:
+def open_stages(
+    networks: Mapping[str, Path],
+    choices: Choices,
+    placement: Placement,
+    lens: Lens = GUESS,  # noqa: ARG001 - for lift and pose3d, which come next
+) -> list[Stage]:
     """The default chain, from the ONNX files of `choices.networks`, made by `export`.
 
-    Raises DeviceUnavailable where the device cannot be had, ModelError for a broken file.
+    `lens` is the camera's. Raises DeviceUnavailable where the device cannot be had, ModelError for a broken file.
     """
 
     def session(name: str) -> Session:
@@ -85,6 +93,11 @@ def open_stages(networks: Mapping[str, Path], choices: Choices, placement: Place
 def surface_keys(choices: Choices) -> dict[str, Any]:
     """Return what the results' header says of the body surface: its parts' names and which surface it is."""
     return {} if choices.dense == "off" else {"parts": PARTS, "surface": identity()}
+
+
+def pose_keys(choices: Choices, lens: Lens, source: SourceInfo) -> dict[str, Any]:
+    """Return what the results' header says of poses in space; without them, nothing."""
+    return {} if choices.pose3d == "off" else header_keys(lens, source, choices.height_m)
 
 
 def _info(stage: str, session: Session) -> ModelInfo:

@@ -7,7 +7,7 @@ import pytest
 
 from bodystream.errors import SourceUnreadable, UsageError
 from bodystream.models.body.kinematics import JOINTS
-from bodystream.pipeline.lens import open_lens, pose_keys
+from bodystream.pipeline.lens import header_keys, open_lens
 from bodystream.pipeline.source import open_source
 from bodystream.pipeline.types import SourceInfo
 
@@ -116,12 +116,12 @@ def test_picture_without_exif(tmp_path):
 
 
 def test_header_tells_the_camera_and_what_metres_are_worth(rig):
-    keys = pose_keys(open_lens(source()), source(), None)
+    keys = header_keys(open_lens(source()), source(), None)
     assert keys["joints"] == JOINTS
     assert keys["camera"]["center"] == [960, 540]
     assert keys["camera"]["distances"].startswith("not calibrated")
     assert keys["camera"]["sizes"].startswith("estimated")
-    known = pose_keys(open_lens(source("cam01"), calibration=rig), source(), 1.8)["camera"]
+    known = header_keys(open_lens(source("cam01"), calibration=rig), source(), 1.8)["camera"]
     assert known["distances"] == "calibrated"
     assert known["sizes"] == "from --height-m"
     assert known["t"] == [0, 0, 3]
