@@ -13,52 +13,60 @@ from bodystream.cli.run import ending_on_interrupt
 
 if TYPE_CHECKING:  # torch comes in with it
     from bodystream.training.learner import Listener, Report, Settings
+    from bodystream.training.source import Source
+    from bodystream.training.task import Task
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Train networks of bodystream's own.\n\nExamples:\n\nbodystream train dense -o training-dense\n\n"
-    "bodystream train dense --help",
+    "bodystream train lift -o training-lift --poses mocap",
 )
-COLUMNS = ("samples ", "loss ", "part accuracy ", "median cm ", "mean cm ", "samples/s ", "min ")
 
-
-@app.callback()
-def _group() -> None:
-    """Keep `dense` a sub-command while it is the only one."""
+# What every training is told, once for all.
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Where weights, checkpoint and curve go.",
+        show_default=False,
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in DIR.")]
+Poses = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Motion capture; poses are made up alone if not given."),
+]
+Samples = Annotated[
+    int, typer.Option(min=1, help="How many to learn from; the rate falls to nothing towards the end.")
+]
+Batch = Annotated[int, typer.Option(min=1, help="Samples to a step, over all processes.")]
+Rate = Annotated[float, typer.Option("--lr", min=0, help="Peak rate of learning.")]
+Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
+Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes; --resume goes on.")]
+ValidateEvery = Annotated[int, typer.Option(min=1, help="Samples between lines of the curve.")]
+HeldOut = Annotated[int, typer.Option(min=1, help="Samples that it is judged by.")]
+Processes = Annotated[
+    int | None, typer.Option(min=1, help="All cores if not given; on a GPU they make samples.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 @app.command()
 def dense(
-    folder: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="DIR",
-            help="Where weights, checkpoint and curve go.",
-            show_default=False,
-        ),
-    ],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in DIR.")] = False,
-    poses: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Motion capture; poses are made up alone if not given."),
-    ] = None,
-    samples: Annotated[
-        int, typer.Option(min=1, help="How many to learn from; the rate falls to nothing towards the end.")
-    ] = 2_000_000,
-    batch: Annotated[int, typer.Option(min=1, help="Samples to a step, over all processes.")] = 64,
-    rate: Annotated[float, typer.Option("--lr", min=0, help="Peak rate of learning.")] = 2.5e-3,
-    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
-    minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after so many minutes; --resume goes on.")
-    ] = None,
-    validate_every: Annotated[int, typer.Option(min=1, help="Samples between lines of the curve.")] = 25_000,
-    held_out: Annotated[int, typer.Option(min=1, help="Samples that it is judged by.")] = 512,
-    processes: Annotated[
-        int | None, typer.Option(min=1, help="All cores if not given; on a GPU they make samples.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    folder: Folder,
+    resume: Resume = False,
+    poses: Poses = None,
+    samples: Samples = 2_000_000,
+    batch: Batch = 64,
+    rate: Rate = 2.5e-3,
+    seed: Seed = 0,
+    minutes: Minutes = None,
+    validate_every: ValidateEvery = 25_000,
+    held_out: HeldOut = 512,
+    processes: Processes = None,
+    device: Device = "auto",
     _config: ConfigFile = None,
 ) -> ExitCode:
     """Train dense-s: part and place on the body's surface out of mask, landmarks and the posed body.
@@ -73,17 +81,33 @@ def dense(
 
     bodystream train dense -o training-dense --poses mocap --resume --minutes 60
     """
-    from bodystream.training.dense import sources
+    from bodystream.training.dense import DENSE, sources
     from bodystream.training.learner import Settings
-    from bodystream.training.loop import hardware, train
+    from bodystream.training.loop import hardware
 
     settings = Settings(
         samples, batch, rate, seed, minutes, validate_every, held_out, *hardware(device, processes)
     )
-    source, unseen = sources(poses)
+    return _train(DENSE, sources(poses), folder, settings, resume=resume)
+
+
+def _train(
+    task: "Task[Any]",
+    sources: tuple["Source", "Source"],
+    folder: Path,
+    settings: "Settings",
+    *,
+    resume: bool,
+) -> ExitCode:
+    """Train on the first source and judge by the second, showing how far it is, until done or interrupted."""
+    from bodystream.training.loop import train
+
     pressed: list[bool] = []
-    with ending_on_interrupt(lambda: pressed.append(True)) as interrupted, _shown(settings) as listener:
-        train(source, unseen, folder, settings, resume=resume, listener=listener(interrupted))
+    with (
+        ending_on_interrupt(lambda: pressed.append(True)) as interrupted,
+        _shown(settings) as listener,
+    ):
+        train(task, *sources, folder, settings, resume=resume, listener=listener(interrupted))
     return ExitCode.INTERRUPTED if interrupted() else ExitCode.OK
 
 
@@ -101,24 +125,36 @@ def _shown(settings: "Settings") -> Iterator[Callable[[Callable[[], bool]], "Lis
         TextColumn("{task.completed:.0f} of {task.total:.0f}, loss {task.fields[loss]:.3f}"),
         TimeRemainingColumn(),
     )
-    typer.echo("".join(f"{head.strip():>15}" for head in COLUMNS))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("samples", total=settings.samples, loss=0.0)
         yield lambda interrupted: Listener(
             step=lambda done, loss: progress.update(bar, completed=done, loss=loss),
-            line=lambda report: typer.echo(_row(report)),
+            line=_Table(),
             interrupted=interrupted,
         )
 
 
-def _row(report: "Report") -> str:
-    values = (
-        f"{report.samples}",
-        "" if report.loss is None else f"{report.loss:.3f}",
-        f"{report.part_accuracy:.4f}",
-        f"{report.median_cm:.2f}",
-        f"{report.mean_cm:.2f}",
-        "" if report.samples_per_s is None else f"{report.samples_per_s:.0f}",
-        f"{report.wall_s / 60:.1f}",
-    )
-    return "".join(f"{value:>15}" for value in values)
+class _Table:
+    """Writes the lines of the curve to stdout, and above the first one what its columns are."""
+
+    def __init__(self) -> None:
+        self._headed = False
+
+    def __call__(self, report: "Report") -> None:
+        row = {
+            "samples": f"{report.samples}",
+            **{
+                _words(name): "" if value is None else f"{value:.3f}" for name, value in report.losses.items()
+            },
+            **{_words(name): f"{value:.4g}" for name, value in report.figures.items()},
+            "samples/s": "" if report.samples_per_s is None else f"{report.samples_per_s:.0f}",
+            "min": f"{report.wall_s / 60:.1f}",
+        }
+        if not self._headed:
+            self._headed = True
+            typer.echo("".join(f"{head:>15}" for head in row))
+        typer.echo("".join(f"{value:>15}" for value in row.values()))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bodystream.models.dense_layout import CELLS, CHANNELS, GRID, MASK, PART, XYZ, U, V
-from bodystream.training.source import Batch
+from bodystream.training.task import Batch
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bodystream.errors import WeightsCorrupt, WeightsMissing
-from bodystream.models.nets.correspondence import SUB, Correspondence
 
 FORMAT = "bodystream training/1"
 MOMENTS = ("exp_avg", "exp_avg_sq")  # what Adam keeps of each parameter
@@ -41,8 +40,10 @@ def save_checkpoint(
     write(path, tensors, {"format": FORMAT, "progress": json.dumps(asdict(progress))})
 
 
-def load_checkpoint(path: Path, net: nn.Module, ema: nn.Module, optimiser: torch.optim.AdamW) -> Progress:
-    """Put the file's contents into the three, and tell how far the run had come.
+def load_checkpoint(
+    path: Path, network: str, net: nn.Module, ema: nn.Module, optimiser: torch.optim.AdamW
+) -> Progress:
+    """Put the file's contents into the three, and tell how far the run had come; `network` is its name.
 
     Raises WeightsMissing where there is none, WeightsCorrupt where it is not of this network or damaged.
     """
@@ -63,24 +64,12 @@ def load_checkpoint(path: Path, net: nn.Module, ema: nn.Module, optimiser: torch
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, WeightsCorrupt):
             raise
-        raise WeightsCorrupt(f"{path}: not a checkpoint of dense-s: {_first_line(error)}") from error
+        raise WeightsCorrupt(f"{path}: not a checkpoint of {network}: {_first_line(error)}") from error
     return progress
 
 
-# How much of the offsets that the net has learned for the baseline's U, V is kept in the weights that are used.
-# In training most landmarks are wrong, so it moves those that are right as well: on held-out people without errors
-# the whole offset made the median error of dense-s 2.17 cm, half of it 1.85, none 1.96, where the baseline has 1.87;
-# with errors 4.08, 4.24 and 4.76 (docs/dense-s.md).
-OFFSETS_KEPT = 0.5
-
-
-def save_weights(path: Path, net: Correspondence, progress: Progress) -> None:
-    """Write or replace the weights alone, as `models.weights.correspondence` reads them."""
-    tensors = dict(net.state_dict())
-    for name in ("shifts.weight", "shifts.bias"):
-        kept = tensors[name].clone()
-        kept[: 2 * SUB] *= OFFSETS_KEPT  # the first half of `shifts` are offsets, the second slopes
-        tensors[name] = kept
+def save_weights(path: Path, tensors: Mapping[str, Tensor], progress: Progress) -> None:
+    """Write or replace the weights alone, as `models.weights` reads them."""
     write(path, tensors, {"samples": str(progress.samples), "seed": str(progress.seed)})
 
 

@@ -3,11 +3,12 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import orjson
@@ -15,26 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from bodystream.errors import TrainingFailed
-from bodystream.models.body.data import load
-from bodystream.models.dense_layout import GROUPS
-from bodystream.models.nets.correspondence import Correspondence
 from bodystream.training.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
 from bodystream.training.exchange import Exchange
-from bodystream.training.loss import Loss, chart_sizes, loss_of
 from bodystream.training.source import Source, loaded, seed_of, stream
-from bodystream.training.validation import counted, figures
+from bodystream.training.task import Task
 
-WEIGHTS, CHECKPOINT, CURVE = "dense-s.safetensors", "checkpoint.safetensors", "curve.jsonl"
+CHECKPOINT, CURVE = "checkpoint.safetensors", "curve.jsonl"
 CHECKPOINT_EVERY_S = 180.0
 
-WEIGHT_DECAY = 1e-3  # this and the next: as in the trial of 100 000 samples that came before (docs/dense.md)
-CLIP = 2.0  # norm of the gradient
-WARM_UP = 20_000  # samples over which the rate rises to its peak; a tenth of a shorter run
-# The mean over the last thousand steps is the result. At the start it would hold much of the untrained net: there
-# it forgets faster.
-EMA = 0.999
-# Shares of samples whose input lacks one of its sources, so that the net does not stand on one alone.
-DROPPED = {"mask": 0.03, "render": 0.03, "bones": 0.06}
+CLIP = 2.0  # norm of the gradient: as in the trial of 100 000 samples before dense-s (docs/dense.md)
 
 HELD_OUT_SEED = 1 << 32  # no run is made of it: `seed_of` gives 32 bits
 HELD_OUT_BATCH = 16
@@ -59,18 +49,19 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A line of the curve: losses are means since the line before, figures those of `validation`."""
+    """A line of the curve: losses are means since the line before, None on the first; figures are the task's."""
 
     samples: int
-    loss: float | None
-    part_loss: float | None
-    place_loss: float | None
-    part_accuracy: float
-    median_cm: float
-    mean_cm: float
+    losses: Mapping[str, float | None]
+    figures: Mapping[str, float]
     lr: float
     samples_per_s: float | None
     wall_s: float
+
+    def line(self) -> dict[str, float | None]:
+        """The same as one table of numbers by name."""
+        last = {"lr": self.lr, "samples_per_s": self.samples_per_s, "wall_s": self.wall_s}
+        return {"samples": self.samples, **self.losses, **self.figures, **last}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +77,7 @@ class Listener:
 class Work:
     """What all processes of a run are given."""
 
+    task: Task[Any]
     source: Source
     held_out: Source
     folder: Path
@@ -100,22 +92,21 @@ class Learner:
     def __init__(
         self, rank: int, work: Work, listener: Listener, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._rank, self._work, self._settings = rank, work, work.settings
+        self._rank, self._work, self._task, self._settings = rank, work, work.task, work.settings
         self._listener, self._clock = listener, clock
         if work.settings.processes > 1:  # a core each
             torch.set_num_threads(1)
             cv2.setNumThreads(1)
         self._device = torch.device(work.settings.device)
         torch.manual_seed(work.settings.seed)
-        self._net = Correspondence().to(self._device)
-        self._net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._net: nn.Module = self._task.make().to(self._device)
+        self._net.to(memory_format=torch.channels_last)
         self._ema = copy.deepcopy(self._net).requires_grad_(False)
-        self._optimiser = optimiser_of(self._net)
+        self._optimiser = optimiser_of(self._net, self._task.weight_decay)
         self._progress = Progress(seed=work.settings.seed)
         if work.resume:
             path = work.folder / CHECKPOINT
-            self._progress = load_checkpoint(path, self._net, self._ema, self._optimiser)
-        self._sizes = torch.from_numpy(chart_sizes(load())).to(self._device)
+            self._progress = load_checkpoint(path, self._task.name, self._net, self._ema, self._optimiser)
         batches = work.held_out.batches(HELD_OUT_SEED, 0, HELD_OUT_BATCH)
         count = -(-work.settings.held_out // HELD_OUT_BATCH)
         self._held_out = list(islice(batches, rank, count, work.settings.processes))
@@ -123,7 +114,7 @@ class Learner:
     def run(self) -> Progress:
         """Learn until all samples are seen, the time is up or somebody interrupts; leave the results."""
         started = saved = lined = self._clock()
-        before, sums, stop = self._progress.wall_s, torch.zeros(4), False
+        before, sums, stop = self._progress.wall_s, self._no_sums(), False
         if self._progress.step == 0:
             self._line(sums, 0.0)
         with closing(self._batches()) as batches:
@@ -135,14 +126,17 @@ class Learner:
                 self._progress = replace(self._progress, wall_s=before + now - started)
                 if self._progress.samples // self._settings.validate_every > lines:
                     self._line(sums, now - lined)
-                    lined, sums = self._clock(), torch.zeros(4)
+                    lined, sums = self._clock(), self._no_sums()
                 if now - saved > CHECKPOINT_EVERY_S:
                     self._save()
                     saved = now
-        if sums[3]:
+        if sums[-1]:
             self._line(sums, self._clock() - lined)
         self._save()
         return self._progress
+
+    def _no_sums(self) -> Tensor:
+        return torch.zeros(len(self._task.losses) + 1)
 
     def _batches(self) -> Generator[tuple[Tensor, ...], None, None]:
         at, each = self._progress, self._settings.batch // self._settings.processes
@@ -164,10 +158,10 @@ class Learner:
     def _step(self, batch: tuple[Tensor, ...], last: bool) -> tuple[Tensor, bool]:
         """Learn from a batch, together with the other processes.
 
-        Returns sums over the samples, float32 (4,): loss, its two parts, 1; and whether it was the last one.
+        Returns sums over the samples, float32 (K + 1,): the losses, 1; and whether it was the last one.
         """
-        loss = self._learn(batch)
-        told = torch.tensor([*(each.item() for each in loss), float(last)])  # (4,)
+        losses = self._learn(batch)
+        told = torch.tensor([*losses.tolist(), float(last)])  # (K + 1,)
         gradients = [each.grad for each in self._net.parameters() if each.grad is not None]
         own = torch.cat([*(each.flatten().cpu() for each in gradients), told])
         mean = self._work.exchange.sum(self._rank, own) / self._settings.processes
@@ -185,77 +179,62 @@ class Learner:
         samples = self._progress.samples + self._settings.batch
         self._progress = replace(self._progress, samples=samples, step=self._progress.step + 1)
         self._listener.step(samples, float(told[0]))
-        return torch.cat([told[:3], torch.ones(1)]) * self._settings.batch, bool(told[3] > 0)
+        return torch.cat([told[:-1], torch.ones(1)]) * self._settings.batch, bool(told[-1] > 0)
 
-    def _learn(self, batch: tuple[Tensor, ...]) -> Loss:
-        inputs, part, uv = (each.to(self._device, non_blocking=True) for each in batch)
+    def _learn(self, batch: tuple[Tensor, ...]) -> Tensor:
+        there = tuple(each.to(self._device, non_blocking=True) for each in batch)
         draw = torch.Generator().manual_seed(seed_of(self._progress.seed, self._rank, self._progress.step))
-        inputs = with_gaps(inputs, draw).contiguous(memory_format=torch.channels_last)
         self._optimiser.zero_grad()
-        loss = loss_of(self._net, inputs, part, uv, self._sizes, bf16=self._settings.bf16)
-        loss.total.backward()  # type: ignore[no-untyped-call]
-        return loss
+        losses = self._task.loss(self._net, there, draw, self._settings.bf16)
+        losses[0].backward()  # type: ignore[no-untyped-call]
+        return losses.detach()
 
     def _descend(self) -> None:
-        rate = rate_at(self._progress.samples, self._settings)
+        rate = rate_at(self._progress.samples, self._settings, self._task.warm_up)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         nn.utils.clip_grad_norm_(self._net.parameters(), CLIP)
         self._optimiser.step()
         step = self._progress.step
-        keep = min(EMA, (1 + step) / (10 + step))
+        keep = min(self._task.ema, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(self._ema.parameters()), list(self._net.parameters()), 1 - keep)
 
     def _line(self, sums: Tensor, took_s: float) -> None:
         """Look at the held-out samples, all processes at their own, and add a line to the curve."""
-        mine = counted(self._ema, self._held_out, self._device)
-        found = figures(self._work.exchange.sum(self._rank, mine))
+        mine = self._task.counted(self._ema, self._held_out, self._device)
+        figures = self._task.figures(self._work.exchange.sum(self._rank, mine))
         if self._rank:
             return
-        samples = float(sums[3])
-        loss, part, place = (float(each) / samples if samples else None for each in sums[:3])
+        samples = float(sums[-1])
+        means = [float(each) / samples if samples else None for each in sums[:-1]]
         report = Report(
             self._progress.samples,
-            loss,
-            part,
-            place,
-            *found,
-            lr=rate_at(self._progress.samples, self._settings),
+            dict(zip(self._task.losses, means, strict=True)),
+            figures,
+            lr=rate_at(self._progress.samples, self._settings, self._task.warm_up),
             samples_per_s=samples / took_s if took_s else None,
             wall_s=self._progress.wall_s,
         )
         with (self._work.folder / CURVE).open("ab") as file:
-            file.write(orjson.dumps(asdict(report), option=orjson.OPT_APPEND_NEWLINE))
+            file.write(orjson.dumps(report.line(), option=orjson.OPT_APPEND_NEWLINE))
         self._listener.line(report)
 
     def _save(self) -> None:
         if self._rank == 0:
             folder = self._work.folder
             save_checkpoint(folder / CHECKPOINT, self._progress, self._net, self._ema, self._optimiser)
-            save_weights(folder / WEIGHTS, self._ema, self._progress)
+            save_weights(folder / self._task.file, self._task.weights(self._ema), self._progress)
 
 
-def optimiser_of(net: Correspondence) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter, 2019, arXiv:1711.05101); only the convolutions' weights decay."""
+def optimiser_of(net: nn.Module, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter, 2019, arXiv:1711.05101); only matrices and convolutions' weights decay."""
     weights = [each for each in net.parameters() if each.dim() > 1]
     others = [each for each in net.parameters() if each.dim() <= 1]
-    groups = [{"params": weights, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
+    groups = [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, foreach=True)
 
 
-def rate_at(samples: int, settings: Settings) -> float:
-    """Rate of learning: up in a line over WARM_UP samples, and down along half a cosine to nothing."""
-    rise = min(1.0, (samples + settings.batch) / min(WARM_UP, settings.samples / 10))
+def rate_at(samples: int, settings: Settings, warm_up: int) -> float:
+    """Rate of learning: up in a line over `warm_up` samples, and down along half a cosine to nothing."""
+    rise = min(1.0, (samples + settings.batch) / min(warm_up, settings.samples / 10))
     return settings.lr * rise * 0.5 * (1 + math.cos(math.pi * min(samples / settings.samples, 1.0)))
-
-
-def with_gaps(inputs: Tensor, draw: torch.Generator) -> Tensor:
-    """The inputs (N, 48, 64, 64), and in some of them all channels of one source zero (see `DROPPED`)."""
-    chance = torch.rand(len(inputs), generator=draw)  # (N,)
-    out, low = inputs.clone(), 0.0
-    for group, share in DROPPED.items():
-        missing = ((chance >= low) & (chance < low + share)).to(inputs.device)  # (N,)
-        for channels in GROUPS[group]:
-            out[missing, channels] = 0
-        low += share
-    return out

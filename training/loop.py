@@ -1,4 +1,4 @@
-"""The training of dense-s: processes that learn side by side, checkpoints, a curve.
+"""Training: processes that learn side by side, checkpoints, a curve.
 
 On the CPU one process a core makes its own samples and learns from them with one thread, and the gradients are
 averaged at every step (`exchange`). On a GPU one process learns, and others make its samples.
@@ -14,19 +14,19 @@ import torch
 from torch.multiprocessing import get_context
 
 from bodystream.errors import DeviceUnavailable, OutputExists, TrainingFailed, UsageError
-from bodystream.models.nets.correspondence import Correspondence
 from bodystream.models.runtime import available_cores
 from bodystream.training.checkpoint import Progress
 from bodystream.training.exchange import Exchange
 from bodystream.training.learner import CHECKPOINT, Learner, Listener, Settings, Work
 from bodystream.training.processes import end_with_parent, start_deaf
 from bodystream.training.source import Source
-from bodystream.training.validation import COUNTS
+from bodystream.training.task import Task
 
 JOIN_S = 10.0  # a process that has not left by then is ended
 
 
 def train(
+    task: Task[Any],
     source: Source,
     held_out: Source,
     folder: Path,
@@ -48,9 +48,10 @@ def train(
         raise OutputExists(f"{folder} holds a training run; add --resume to go on, or name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     context: Any = get_context("spawn")
-    weights = sum(each.numel() for each in Correspondence().parameters())
-    exchange = Exchange(settings.processes, max(weights + 4, COUNTS), context)
-    work = Work(source, held_out, folder, settings, exchange, resume)
+    weights = sum(each.numel() for each in task.make().parameters())
+    told = len(task.losses) + 1
+    exchange = Exchange(settings.processes, max(weights + told, task.counts), context)
+    work = Work(task, source, held_out, folder, settings, exchange, resume)
     words: Any = context.SimpleQueue()
     others = [
         context.Process(target=_beside, args=(rank, work, words), daemon=True)

@@ -11,8 +11,8 @@ from torch import Tensor
 from bodystream.models.body.data import BodyModel
 from bodystream.models.dense_layout import CELLS, MASK, PARTS
 from bodystream.models.nets.correspondence import CLASSES, SUB, Correspondence, part_logits, quantities, uv_on
-from bodystream.training.source import IGNORE
 
+IGNORE = 255  # a part that is not known: nothing is learned there
 BACKGROUND = 0.35  # weight of a pixel that is no one's: at run time the mask has the last word on those
 PLACE = 12.0  # weight of the place against the part: with it both are about even at the start
 BETA = 0.03  # of U, V: errors below count as squares

@@ -7,7 +7,7 @@ Motion capture: CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu; crea
 EIA-0196217), as the two archives that `--poses DIR` names: cmu_poses.npz and cmu_dance_bvh.npz.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,12 @@ from bodystream.models.body.skeleton import LEFT, RIGHT
 from bodystream.models.keypoints import KEYPOINTS
 
 Floats = NDArray[np.float32]
+
+ARRAYS = ("quat", "distinct", "seq", "bones", "parents", "offsets")  # that both archives have
+
+# Whose motion no net learns from: an eighth of the poses, everyday actions, walks, martial arts, and one that
+# nobody else does.
+HELD_OUT_SUBJECTS = ("14", "35", "dance martial", "x_charleston")
 
 # y up, facing +z  to  y down, facing -z
 CANONICAL = np.array([1, -1, -1], np.float32)
@@ -68,9 +74,66 @@ class Poses:
         return Poses(self.turns[chosen], self.subjects[chosen])
 
 
+@dataclass(frozen=True)
+class Motion:
+    """Motion capture at 15 Hz, one sequence after another: `turns` float32 (P, 17, 3, 3) as in `Poses`, but
+    with their headings; who moved, which sequence it is, and whether the pose differs from those before it.
+    """
+
+    turns: Floats
+    subjects: NDArray[np.str_]
+    sequences: NDArray[np.int64]
+    distinct: NDArray[np.bool_]
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """The first frame of each frame's sequence: (P,)."""
+        _, first, inverse = np.unique(self.sequences, return_index=True, return_inverse=True)
+        return np.asarray(first[inverse])
+
+    @cached_property
+    def poses(self) -> Poses:
+        """The distinct ones."""
+        return Poses(self.turns[self.distinct], self.subjects[self.distinct])
+
+    def of(self, subjects: Sequence[str]) -> "Motion":
+        """Those of some subjects."""
+        return self._those(np.isin(self.subjects, list(subjects)))
+
+    def without(self, subjects: Sequence[str]) -> "Motion":
+        """Those of all others."""
+        return self._those(~np.isin(self.subjects, list(subjects)))
+
+    def _those(self, chosen: NDArray[np.bool_]) -> "Motion":
+        return Motion(
+            self.turns[chosen], self.subjects[chosen], self.sequences[chosen], self.distinct[chosen]
+        )
+
+
 def read_poses(folder: Path) -> Poses:
     """Read the distinct poses of both archives. Raises SourceNotFound, SourceUnreadable."""
     turns, subjects = [], []
+    for data, points_of in archives(folder):
+        turns.append(_in_own_frame(turns_of(points_of(data) * CANONICAL)))
+        subjects.append(_subjects(data))
+    return Poses(np.concatenate(turns), np.concatenate(subjects))
+
+
+def read_motion(folder: Path) -> "Motion":
+    """Read all frames of both archives. Raises SourceNotFound, SourceUnreadable."""
+    turns, subjects, distinct = [], [], []
+    sequences: list[NDArray[np.int64]] = []
+    for data, points_of in archives(folder):
+        every = {**data, "distinct": np.ones_like(data["distinct"])}
+        turns.append(turns_of(points_of(every) * CANONICAL))
+        subjects.append(_subjects(every))
+        sequences.append(data["seq"].astype(np.int64) + 1000 * len(sequences))
+        distinct.append(data["distinct"])
+    return Motion(*(np.concatenate(each) for each in (turns, subjects, sequences, distinct)))
+
+
+def archives(folder: Path) -> Iterator[tuple[dict[str, NDArray[Any]], Callable[..., Floats]]]:
+    """Yield the arrays of both archives, and what makes BlazePose's landmarks of them."""
     for name, points_of in (("cmu_poses.npz", _cmu_points), ("cmu_dance_bvh.npz", _dance_points)):
         path = folder / name
         if not path.is_file():
@@ -78,14 +141,14 @@ def read_poses(folder: Path) -> Poses:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 data = {key: archive[key] for key in archive.files}
-            points = points_of(data)
+                missing = [key for key in ARRAYS if key not in data]
+                if missing:
+                    raise KeyError(missing[0])
         except (KeyError, ValueError, OSError) as error:
             raise SourceUnreadable(
                 f"{path} is no archive of poses ({type(error).__name__}: {error})"
             ) from error
-        turns.append(_in_own_frame(turns_of(points * CANONICAL)))
-        subjects.append(_subjects(data))
-    return Poses(np.concatenate(turns), np.concatenate(subjects))
+        yield data, points_of
 
 
 def _subjects(data: Mapping[str, NDArray[Any]]) -> NDArray[np.str_]:

@@ -8,18 +8,12 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.multiprocessing import get_context
 
 from bodystream.errors import TrainingFailed
 from bodystream.training.processes import end_with_parent, start_deaf
-
-# inputs float32 (N, 48, 64, 64), see `models.dense_layout`; part uint8 (N, 128, 128), 0 for nobody, 1..24, 255
-# unknown; uv float32 (N, 2, 128, 128), of which only pixels with a part count.
-Batch = tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32]]
-
-IGNORE = 255  # a part that is not known: nothing is learned there
+from bodystream.training.task import Batch
 
 # A source is started anew, with another seed, after so many batches: a run that goes on has no more than that to
 # make again and throw away before it stands where it was left.

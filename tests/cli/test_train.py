@@ -21,7 +21,7 @@ def test_a_run_and_another_that_goes_on(tmp_path, capsys):
     assert main.run(["train", "dense", "-o", str(folder), *SHORT]) == 0
     out, _ = capsys.readouterr()
     head, first, last = out.splitlines()
-    assert head.split()[:4] == ["samples", "loss", "part", "accuracy"]
+    assert head.split()[:2] == ["samples", "loss"] and "part accuracy" in head
     assert (first.split()[0], last.split()[0]) == ("0", "16")
     lines = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
     assert [line["samples"] for line in lines] == [0, 16]

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 # Who may import whom, by folder; the longest folder that holds a file speaks for it. `api` is what
 # `import bodystream` gives: its errors are everybody's.
-MODELS = {"models", "models/body", "models/dense_layout"}
+MODELS = {"models", "models/body", "models/dense_layout", "models/lift_layout"}
 MAY_IMPORT = {
     "api": {"api", "pipeline", *MODELS},
     "api/__main__.py": {"cli"},
@@ -20,9 +20,10 @@ MAY_IMPORT = {
     "pipeline": {"api", "pipeline", *MODELS},
     "models": {"api", *MODELS},
     "models/body": {"api", *MODELS},
-    "models/dense_layout": set(),  # constants that networks and the run share
+    "models/dense_layout": set(),  # constants that networks and the run share, as are the next
+    "models/lift_layout": set(),
     "models/weights": {"api", "models", "models/weights", "models/nets"},
-    "models/nets": {"models/nets", "models/dense_layout"},
+    "models/nets": {"models/nets", "models/dense_layout", "models/lift_layout"},
     # Makes what the package ships (the body, weights); nothing at run time imports it.
     "training": {
         "api",

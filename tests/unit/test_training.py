@@ -26,24 +26,16 @@ from bodystream.models.body.data import load
 from bodystream.models.dense_layout import CHANNELS, GROUPS, MASK, PARTS
 from bodystream.models.nets.correspondence import Correspondence, part_logits, uv_on
 from bodystream.models.weights.correspondence import load_correspondence
-from bodystream.training.checkpoint import (
-    OFFSETS_KEPT,
-    Progress,
-    load_checkpoint,
-    save_checkpoint,
-    save_weights,
-)
+from bodystream.training.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
+from bodystream.training.dense import DENSE, DROPPED, OFFSETS_KEPT, weights, with_gaps
 from bodystream.training.learner import (
     CHECKPOINT,
     CURVE,
-    DROPPED,
-    WEIGHTS,
     Listener,
     Report,
     Settings,
     optimiser_of,
     rate_at,
-    with_gaps,
 )
 from bodystream.training.loop import hardware, train
 from bodystream.training.loss import (
@@ -61,6 +53,7 @@ from bodystream.training.validation import counted, figures
 from tests.toy_source import ToySource
 
 # A step of 4 toy samples takes some 0.05 s on one thread.
+WEIGHTS = DENSE.file
 TOY = Settings(samples=160, batch=4, lr=1e-2, validate_every=80, held_out=16)
 
 
@@ -170,11 +163,11 @@ def test_charts_are_as_large_as_parts_of_a_body():
 
 def test_the_rate_rises_and_falls():
     settings = Settings(samples=1_000_000, batch=64, lr=1.0)
-    assert rate_at(0, settings) < 0.01
-    assert rate_at(20_000, settings) == pytest.approx(1.0, abs=0.01)
-    assert rate_at(500_000, settings) == pytest.approx(0.5)
-    assert rate_at(1_000_000, settings) == 0
-    assert 0 < rate_at(64, Settings(samples=1000)) <= 2.5e-3  # shorter than the warm-up
+    assert rate_at(0, settings, 20_000) < 0.01
+    assert rate_at(20_000, settings, 20_000) == pytest.approx(1.0, abs=0.01)
+    assert rate_at(500_000, settings, 20_000) == pytest.approx(0.5)
+    assert rate_at(1_000_000, settings, 20_000) == 0
+    assert 0 < rate_at(64, Settings(samples=1000), 20_000) <= 2.5e-3  # shorter than the warm-up
 
 
 def test_one_source_of_knowledge_is_left_out_now_and_then():
@@ -216,7 +209,7 @@ def by_cell_back(inputs: np.ndarray) -> np.ndarray:
 
 def saved(folder: Path) -> Path:
     net = Correspondence()
-    optimiser = optimiser_of(net)
+    optimiser = optimiser_of(net, DENSE.weight_decay)
     sum(parameter.sum() for parameter in net.parameters()).backward()
     optimiser.step()
     save_checkpoint(folder / CHECKPOINT, Progress(4, 1, 0.5, 7), net, copy.deepcopy(net), optimiser)
@@ -227,8 +220,8 @@ def test_a_checkpoint_comes_back(tmp_path: Path):
     path = saved(tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == [CHECKPOINT]
     net, ema = Correspondence(), Correspondence()
-    optimiser = optimiser_of(net)
-    assert load_checkpoint(path, net, ema, optimiser) == Progress(4, 1, 0.5, 7)
+    optimiser = optimiser_of(net, DENSE.weight_decay)
+    assert load_checkpoint(path, DENSE.name, net, ema, optimiser) == Progress(4, 1, 0.5, 7)
     assert torch.equal(net.prior, ema.prior)
     assert optimiser.state[net.prior]["step"] == 1
     assert torch.equal(optimiser.state[net.prior]["exp_avg"], torch.full((25,), 0.1))
@@ -252,7 +245,7 @@ def test_a_spoilt_checkpoint_is_refused_in_one_line(tmp_path: Path, spoil: Calla
     spoil(path)
     net = Correspondence()
     with pytest.raises(WeightsCorrupt, match=told) as error:
-        load_checkpoint(path, net, Correspondence(), optimiser_of(net))
+        load_checkpoint(path, DENSE.name, net, Correspondence(), optimiser_of(net, DENSE.weight_decay))
     assert "\n" not in str(error.value)
 
 
@@ -265,7 +258,7 @@ def without(path: Path, name: str) -> tuple[dict[str, torch.Tensor], Path, dict[
 
 def test_no_checkpoint_to_go_on_from(tmp_path: Path):
     with pytest.raises(WeightsMissing, match="no checkpoint to go on from; leave --resume out"):
-        train(ToySource(), ToySource(), tmp_path, TOY, resume=True)
+        train(DENSE, ToySource(), ToySource(), tmp_path, TOY, resume=True)
 
 
 # -- the loop
@@ -274,25 +267,26 @@ def test_no_checkpoint_to_go_on_from(tmp_path: Path):
 def test_it_learns_from_200_samples(tmp_path: Path):
     lines: list[Report] = []
     settings = Settings(samples=200, batch=4, lr=5e-3, validate_every=100, held_out=16)
-    done = train(ToySource(), ToySource(), tmp_path, settings, listener=Listener(line=lines.append))
+    done = train(DENSE, ToySource(), ToySource(), tmp_path, settings, listener=Listener(line=lines.append))
     assert (done.samples, done.step) == (200, 50)
     assert [line.samples for line in lines] == [0, 100, 200]
-    assert lines[2].loss < 0.6 * lines[1].loss
-    assert lines[2].median_cm < lines[0].median_cm
-    assert lines[2].part_accuracy > 0.95 > lines[0].part_accuracy
-    assert [Report(**line) for line in curve(tmp_path)] == lines
-    assert lines[0].loss is None
+    first, middle, last = curve(tmp_path)
+    assert last["loss"] < 0.6 * middle["loss"]
+    assert last["median_cm"] < first["median_cm"]
+    assert last["part_accuracy"] > 0.95 > first["part_accuracy"]
+    assert [line.line() for line in lines] == [first, middle, last]
+    assert first["loss"] is None
     assert load_correspondence(tmp_path / WEIGHTS).prior.shape == (25,)
 
 
 def test_an_interrupted_run_that_goes_on_ends_as_one_that_was_not(tmp_path: Path):
     settings = Settings(samples=48, batch=4, lr=1e-2, held_out=16)
-    train(ToySource(), ToySource(), tmp_path / "whole", settings)
+    train(DENSE, ToySource(), ToySource(), tmp_path / "whole", settings)
     steps: list[int] = []
     halfway = Listener(step=lambda done, _: steps.append(done), interrupted=lambda: len(steps) >= 4)
-    done = train(ToySource(), ToySource(), tmp_path / "parts", settings, listener=halfway)
+    done = train(DENSE, ToySource(), ToySource(), tmp_path / "parts", settings, listener=halfway)
     assert done.samples == 20  # the step in which it is noticed is the last
-    train(ToySource(), ToySource(), tmp_path / "parts", settings, resume=True)
+    train(DENSE, ToySource(), ToySource(), tmp_path / "parts", settings, resume=True)
     one, other = (load_file(tmp_path / name / CHECKPOINT) for name in ("whole", "parts"))
     for name, tensor in one.items():
         assert torch.equal(tensor, other[name]), name
@@ -301,8 +295,8 @@ def test_an_interrupted_run_that_goes_on_ends_as_one_that_was_not(tmp_path: Path
 
 def test_two_processes_learn_together(tmp_path: Path):
     settings = Settings(samples=48, batch=4, held_out=32, processes=2)
-    train(ToySource(), ToySource(), tmp_path / "one", settings)
-    train(ToySource(), ToySource(), tmp_path / "two", settings)
+    train(DENSE, ToySource(), ToySource(), tmp_path / "one", settings)
+    train(DENSE, ToySource(), ToySource(), tmp_path / "two", settings)
     one, other = (load_file(tmp_path / name / WEIGHTS) for name in ("one", "two"))
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
     assert len(curve(tmp_path / "one")) == 2
@@ -311,7 +305,7 @@ def test_two_processes_learn_together(tmp_path: Path):
 def test_a_time_limit_is_kept(tmp_path: Path):
     ticks = itertools.count()
     settings = Settings(samples=4000, batch=4, held_out=16, minutes=1)
-    done = train(ToySource(), ToySource(), tmp_path, settings, clock=lambda: 10.0 * next(ticks))
+    done = train(DENSE, ToySource(), ToySource(), tmp_path, settings, clock=lambda: 10.0 * next(ticks))
     assert 0 < done.samples < 40
     assert (tmp_path / CHECKPOINT).exists()
 
@@ -319,26 +313,26 @@ def test_a_time_limit_is_kept(tmp_path: Path):
 def test_a_run_is_not_written_over(tmp_path: Path):
     saved(tmp_path)
     with pytest.raises(OutputExists, match="holds a training run; add --resume to go on"):
-        train(ToySource(), ToySource(), tmp_path, TOY)
+        train(DENSE, ToySource(), ToySource(), tmp_path, TOY)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path):
     with pytest.raises(
         TrainingFailed, match="the loss is nan after 0 samples; go on from the last checkpoint"
     ):
-        train(ToySource("nan"), ToySource(), tmp_path, TOY)
+        train(DENSE, ToySource("nan"), ToySource(), tmp_path, TOY)
     assert not (tmp_path / WEIGHTS).exists()
 
 
 def test_a_process_that_fails_is_told_of(tmp_path: Path):
     settings = Settings(samples=48, batch=4, held_out=16, processes=2)
     with pytest.raises((TrainingFailed, ValueError), match="a fault of the source"):
-        train(ToySource("raise"), ToySource(), tmp_path, settings)
+        train(DENSE, ToySource("raise"), ToySource(), tmp_path, settings)
 
 
 def test_wrong_requests(tmp_path: Path):
     with pytest.raises(UsageError, match="a batch of 5 cannot be shared by 2 processes"):
-        train(ToySource(), ToySource(), tmp_path, Settings(batch=5, processes=2))
+        train(DENSE, ToySource(), ToySource(), tmp_path, Settings(batch=5, processes=2))
     with pytest.raises(UsageError, match="--device gpu: expected auto, cpu or cuda"):
         hardware("gpu", None)
     assert hardware("cpu", 3)[:3] == (3, 0, "cpu")
@@ -350,7 +344,7 @@ def test_wrong_requests(tmp_path: Path):
 def test_the_weights_that_are_used_keep_half_of_the_offsets(tmp_path: Path):
     net = Correspondence()
     nn.init.constant_(net.shifts.weight, 1.0)
-    save_weights(tmp_path / WEIGHTS, net, Progress())
+    save_weights(tmp_path / WEIGHTS, weights(net), Progress())
     kept = load_correspondence(tmp_path / WEIGHTS).shifts.weight
     assert (kept[:8] == OFFSETS_KEPT).all() and (kept[8:] == 1).all()
     assert (net.shifts.weight == 1).all()  # the net that goes on learning is left as it is
