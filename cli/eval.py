@@ -12,6 +12,9 @@ from bodystream.cli import options as o
 from bodystream.cli.config import ConfigFile
 from bodystream.cli.eval_dense import dense
 from bodystream.cli.eval_multiview import dense_multiview
+from bodystream.cli.eval_pose3d import pose3d
+from bodystream.cli.eval_pose3d_multiview import pose3d_multiview
+from bodystream.cli.options import SIZES, chosen
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,15 +35,6 @@ COLUMNS = (
 )
 LOW_SCORE = 0.01  # average precision wants the weak detections too
 
-SegmentNets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--segment",
-        help="lite, full or heavy; repeats, a row each. full if not given.",
-        rich_help_panel=o.NETS,
-    ),
-]
-
 
 @app.command()
 def coco(
@@ -51,7 +45,7 @@ def coco(
         Path, typer.Argument(metavar="IMAGES", help="The folder of its pictures.", show_default=False)
     ],
     detect: o.DetectNet = "picodet-s",
-    segment: SegmentNets = None,
+    segment: o.SegmentNets = None,
     device: o.Device = "auto",
     threads: o.Threads = None,
     offline: o.Offline = False,
@@ -74,7 +68,6 @@ def coco(
     from rich.table import Table
 
     from bodystream.cli.prepare import prepared
-    from bodystream.errors import UsageError
     from bodystream.evaluation.coco import evaluate
     from bodystream.models.detector import Detector
     from bodystream.models.pose import PoseNet
@@ -82,9 +75,7 @@ def coco(
     from bodystream.pipeline.stages.segment import Segment
     from bodystream.pipeline.stages.track import Track
 
-    sizes = segment or ["full"]
-    if unknown := [size for size in sizes if size not in ("lite", "full", "heavy")]:
-        raise UsageError(f"--segment {unknown[0]}: expected lite, full or heavy")
+    sizes = chosen("--segment", segment, SIZES, ["full"])
     console = Console(stderr=True)
     nets = [f"blazepose-{size}" for size in sizes]
     paths = prepared([detect, *nets], offline=offline)
@@ -121,3 +112,5 @@ def _show(progress: Progress, task: TaskID, done: int, total: int) -> None:
 
 app.command()(dense)
 app.command()(dense_multiview)
+app.command()(pose3d)
+app.command()(pose3d_multiview)

@@ -1,6 +1,5 @@
 """`bodystream eval dense`: dense correspondence against annotated points."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -66,7 +65,7 @@ def dense(
     from bodystream.pipeline.stages import Choices, Placement
 
     people = read_points(points)
-    names = chosen(dense)
+    names = o.chosen("--dense", dense, CHOICES, CHOICES)
     rows = {}
     with progress_bars() as progress:
         for name in names:
@@ -82,15 +81,6 @@ def dense(
         POINTS_COLUMNS,
         [[name, *map(figure, asdict(row).values())] for name, row in rows.items()],
     )
-
-
-def chosen(names: Sequence[str] | None) -> list[str]:
-    """The dense correspondences to score: both where none is named. Raises UsageError for another."""
-    from bodystream.errors import UsageError
-
-    if unknown := [name for name in names or () if name not in CHOICES]:
-        raise UsageError(f"--dense {unknown[0]}: expected {' or '.join(CHOICES)}")
-    return list(dict.fromkeys(names or CHOICES))
 
 
 def figure(value: float | int) -> str:

@@ -1,7 +1,6 @@
 """`bodystream eval dense-multiview`: dense correspondence against the geometry of calibrated cameras."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,12 +10,13 @@ import typer
 
 from bodystream.cli import options as o
 from bodystream.cli.config import ConfigFile
-from bodystream.cli.eval_dense import DenseNets, chosen, figure
+from bodystream.cli.eval_dense import CHOICES, DenseNets, figure
+from bodystream.cli.rig import Calibration, Refine, Videos, in_step, open_rig
 
 if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
     from bodystream.evaluation.multiview import Collected, PairScore
     from bodystream.pipeline.calibration import Camera
-    from bodystream.pipeline.types import Result, Source, Stage
+    from bodystream.pipeline.types import Stage
 
 Row = tuple[str, str]  # dense, landmarks
 
@@ -30,36 +30,14 @@ PAIR_COLUMNS = (
 
 
 def dense_multiview(
-    calibration: Annotated[
-        str,
-        typer.Argument(
-            metavar="CALIBRATION",
-            help="The cameras: a Qualisys .qca.txt, Pose2Sim .toml or OpenCV .yml file, or a name of `models list`.",
-            show_default=False,
-        ),
-    ],
-    videos: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="VIDEOS...",
-            help="Synchronous videos, one a camera: files, or names of `models list`. A video whose name holds a "
-            "camera's belongs to it; else their order decides.",
-            show_default=False,
-        ),
-    ],
+    calibration: Calibration,
+    videos: Videos,
     dense: DenseNets = None,
     stride: Annotated[
         int, typer.Option(min=1, help="Match pixels in every so-many-th frame.", rich_help_panel=o.INPUT)
     ] = 5,
     max_frames: o.MaxFrames = None,
-    refine: Annotated[
-        bool,
-        typer.Option(
-            "--refine/--no-refine",
-            help="Turn the cameras until the landmarks of the footage meet best; told on stderr.",
-            rich_help_panel=o.INPUT,
-        ),
-    ] = True,
+    refine: Refine = True,
     detect: o.DetectNet = "picodet-s",
     segment: o.SegmentNet = "full",
     device: o.Device = "auto",
@@ -88,15 +66,10 @@ def dense_multiview(
     from bodystream.cli.prepare import chain_of
     from bodystream.cli.screen import progress_bars
     from bodystream.evaluation.multiview import score
-    from bodystream.models.store import resolve
-    from bodystream.pipeline.calibration import of_videos, read_cameras
     from bodystream.pipeline.stages import Choices, Placement
 
-    names = chosen(dense)
-    with progress_bars() as progress:
-        known = read_cameras(resolve(calibration, offline=offline or None, progress=progress))
-        paths = [resolve(video, offline=offline or None, progress=progress) for video in videos]
-    cameras = of_videos(known, [path.name for path in paths])
+    names = o.chosen("--dense", dense, CHOICES, CHOICES)
+    cameras, paths = open_rig(calibration, videos, offline=offline)
     rows: dict[Row, Collected] = {}
     with progress_bars() as progress:
         for row in [(name, landmarks) for name in names for landmarks in (RAW, STEADY)]:
@@ -124,32 +97,9 @@ def _collected(
 ) -> "tuple[list[Camera], Collected]":
     """Run a chain on every video, in step; and the cameras, fitted to the size of the videos' frames."""
     from bodystream.evaluation.multiview import collect
-    from bodystream.pipeline.source import open_source
 
-    with ExitStack() as stack:
-        sources = []
-        for path in paths:
-            sources.append(open_source(str(path), max_frames=max_frames))
-            stack.callback(sources[-1].close)
-        fitted = [
-            camera.fitted((source.info.width, source.info.height))
-            for camera, source in zip(cameras, sources, strict=True)
-        ]
-        length = min((source.info.length or 0 for source in sources), default=0)
-        moments = zip(*(_results(source, open_chain()) for source in sources), strict=False)
-        return fitted, collect(fitted, moments, stride, lambda done: progress(done, max(length, done)))
-
-
-def _results(source: "Source", stages: "list[Stage]") -> "Iterator[Result]":
-    import time
-
-    from bodystream.pipeline.chain import Chain
-    from bodystream.pipeline.types import Result
-
-    chain = Chain(stages, time.monotonic_ns)
-    for frame in source:
-        people, _, _ = chain(frame)
-        yield Result(frame.index, frame.pts, (frame.image.shape[1], frame.image.shape[0]), people)
+    with in_step(cameras, paths, lambda _: open_chain(), max_frames, progress) as (fitted, moments):
+        return fitted, collect(fitted, moments, stride)
 
 
 def _refined(cameras: "Sequence[Camera]", row: "Collected") -> "Sequence[Camera]":

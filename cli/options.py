@@ -1,8 +1,11 @@
 """The flags, each defined once; a command's signature then reads as the list of what it takes."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import typer
+
+from bodystream.errors import UsageError
 
 INPUT, NETS, TIME, OUTPUT = "Input", "Networks", "Time", "Output"
 
@@ -74,6 +77,15 @@ SegmentNet = Annotated[
     Literal["lite", "full", "heavy"],
     typer.Option("--segment", help="The mask and landmark net (BlazePose).", rich_help_panel=NETS),
 ]
+SIZES = ("lite", "full", "heavy")
+SegmentNets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--segment",
+        help="lite, full or heavy; repeats, a row each. full if not given.",
+        rich_help_panel=NETS,
+    ),
+]
 DenseNet = Annotated[
     Literal["dense-s", "baseline", "off"],
     typer.Option(
@@ -134,3 +146,10 @@ TargetFps = Annotated[
 StrictFps = Annotated[
     bool, typer.Option("--strict-fps", help="Exit with 4 where --target-fps is missed.", rich_help_panel=TIME)
 ]
+
+
+def chosen(flag: str, words: Sequence[str] | None, known: Sequence[str], default: Sequence[str]) -> list[str]:
+    """The words of a flag that repeats, each once; the default where there is none. Raises UsageError for another."""
+    if unknown := [word for word in words or () if word not in known]:
+        raise UsageError(f"{flag} {unknown[0]}: expected {', '.join(known[:-1])} or {known[-1]}")
+    return list(dict.fromkeys(words or default))

@@ -4,7 +4,7 @@ First `collect` what the cameras see, frame by frame; then `score` it, all rows 
 their gaps are to be compared at one share of matched pixels.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise, product
 from typing import TypeVar
@@ -135,7 +135,6 @@ def collect(
     cameras: Sequence[Camera],
     moments: Iterable[Sequence[Result]],
     stride: int,
-    progress: Callable[[int], None] = lambda _frames: None,
 ) -> Collected:
     """Follow the one person whom all cameras see.
 
@@ -161,7 +160,6 @@ def collect(
             both = [side for side in pairs if all(surfaces[i] is not None for i in side)]
             for side, found in matched([view(iuv) for iuv in surfaces], both).items():
                 pairs[side].append(found)
-        progress(number + 1)
     return Collected(len(landmarks), np.array(landmarks, np.float32), pairs, changed, compared)
 
 

@@ -162,8 +162,9 @@ def _opened(archive: IO[bytes], name: str, origin: PackageFile) -> Iterator[IO[b
     """
     with ExitStack() as stack:
         stream = archive
+        stream.seek(0)
         try:
-            for member in origin.member.split("!"):
+            for member in filter(None, origin.member.split("!")):
                 stream = stack.enter_context(_member(stream, member))
             yield stream
         except BROKEN_ARCHIVE as error:

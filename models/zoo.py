@@ -23,10 +23,13 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class PackageFile:
-    """A file inside an archive: `member` is its path there, "outer.task!inner" for one in a zip in it."""
+    """A file inside an archive: `member` is its path there, "outer.task!inner" for one in a zip in it.
+
+    Without a member it is the archive itself: for a folder of many small files.
+    """
 
     archive: Archive
-    member: str
+    member: str = ""
 
     @property
     def bytes(self) -> int:
@@ -76,6 +79,8 @@ class Entry:
     def file(self) -> str:
         """The file's name in the cache: the entry's own, with the suffix of the original."""
         match self.origin:
+            case PackageFile(archive=archive, member=""):
+                return self.name + PurePosixPath(archive.file).suffix
             case PackageFile(member=place) | Address(url=place) | Shipped(path=place):
                 return self.name + PurePosixPath(place).suffix
 
@@ -319,7 +324,18 @@ ZOO: tuple[Entry, ...] = (
         licence="BSD-3-Clause",
         input="TRC: 21 markers, 100 frames, m",
         paper=POSE2SIM_PAPER,
-        note="the person of pose2sim-single, triangulated by Pose2Sim from OpenPose",
+        note="the person of pose2sim-single, triangulated by Pose2Sim from OpenPose; a frame early",
+    ),
+    Entry(
+        name="pose2sim-single-keypoints",
+        stage="calibration",
+        origin=PackageFile(POSE2SIM_2022),
+        sha256="c07638f0b1fcfe8206ca92b72d457d06928d7f29df95ea7822d4dee73f3598e8",
+        bytes=3_430_825,
+        licence="BSD-3-Clause",
+        input="OpenPose BODY_25B, JSON in folders by camera: 4 cameras, 100 frames, px of pictures of 1088×1920",
+        paper=POSE2SIM_PAPER,
+        note="the people of pose2sim-single, for eval pose3d-multiview; the wheel itself; a frame early",
     ),
 )
 

@@ -95,6 +95,12 @@ def open_lens(
     return replace(lens, is_guess=True)
 
 
+def lens_of(camera: Camera) -> Lens:
+    """The lens of a calibrated camera; up is z of the calibration, as such files have it."""
+    up, up_origin = _up(None, camera)
+    return Lens(DEFAULT_FOV, None, camera, f"calibration: {camera.name}", False, up, up_origin)
+
+
 def header_keys(lens: Lens, source: SourceInfo, height_m: float | None) -> dict[str, Any]:
     """What the results' header says of poses in space: the camera, names, and whether metres can be trusted."""
     camera = lens.of((source.width, source.height))

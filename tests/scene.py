@@ -1,6 +1,8 @@
 """A body of known pose seen by known cameras: what a perfect dense net would give."""
 
+from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,6 +22,22 @@ def camera(name: str, degrees: float, away: float = 3.0) -> Camera:
     turn = np.asarray(cv2.Rodrigues(np.array([0.0, np.radians(degrees), 0.0]))[0])
     k = np.array([[800.0, 0, 240], [0, 800, 280], [0, 0, 1]])
     return Camera(name, SIZE, k, np.array([-0.05, 0.1, 0.001, 0.0]), turn, np.array([0.0, 0.0, away]))
+
+
+def write_rig(path: Path, cameras: Sequence[Camera]) -> None:
+    """Write the cameras as OpenCV's YAML."""
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    storage.startWriteStruct("names", cv2.FileNode_SEQ)
+    for by in cameras:
+        storage.write("", by.name)
+    storage.endWriteStruct()
+    for by in cameras:
+        storage.write(f"K_{by.name}", by.K - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]))
+        storage.write(f"dist_{by.name}", by.distortion)
+        storage.write(f"Rot_{by.name}", by.R)
+        storage.write(f"T_{by.name}", by.t)
+        storage.write(f"size_{by.name}", np.array([SIZE], np.float64))
+    storage.release()
 
 
 def seen(by: Camera, vertices: np.ndarray, id: int = 1) -> Person:

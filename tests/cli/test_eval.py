@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from bodystream.cli import eval_multiview, main, prepare
+from bodystream.cli import main, prepare
+from bodystream.cli import rig as rig_videos
 from bodystream.evaluation import coco
 from bodystream.evaluation.dense import surface_sha256
 from bodystream.pipeline import source
-from tests.scene import SIZE, body, camera, result, seen
+from tests.scene import SIZE, body, camera, result, seen, write_rig
 
 CAMERAS = [camera("left", 0), camera("right", 40)]
 
@@ -19,19 +20,9 @@ CAMERAS = [camera("left", 0), camera("right", 40)]
 @pytest.fixture
 def rig(monkeypatch, tmp_path):
     """Two cameras and two videos, of three frames, in which a perfect net sees a body at rest."""
-    storage = cv2.FileStorage(str(tmp_path / "rig.yml"), cv2.FILE_STORAGE_WRITE)
-    storage.startWriteStruct("names", cv2.FileNode_SEQ)
+    write_rig(tmp_path / "rig.yml", CAMERAS)
     for by in CAMERAS:
-        storage.write("", by.name)
-    storage.endWriteStruct()
-    for by in CAMERAS:
-        storage.write(f"K_{by.name}", by.K - np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]))
-        storage.write(f"dist_{by.name}", by.distortion)
-        storage.write(f"Rot_{by.name}", by.R)
-        storage.write(f"T_{by.name}", by.t)
-        storage.write(f"size_{by.name}", np.array([SIZE], np.float64))
         (tmp_path / f"{by.name}.mp4").touch()
-    storage.release()
     people = {f"{by.name}.mp4": seen(by, body()) for by in CAMERAS}
 
     def opened(path, max_frames):
@@ -42,7 +33,7 @@ def rig(monkeypatch, tmp_path):
         return (result(i, people[video.path]) for i in range(video.frames))
 
     monkeypatch.setattr(source, "open_source", opened)
-    monkeypatch.setattr(eval_multiview, "_results", results)
+    monkeypatch.setattr(rig_videos, "_results", results)
     monkeypatch.setattr(prepare, "chain_of", lambda *_, **__: [])
     monkeypatch.chdir(tmp_path)
     return ["eval", "dense-multiview", "rig.yml", "left.mp4", "right.mp4"]

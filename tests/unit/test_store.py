@@ -66,6 +66,7 @@ SDIST_ARCHIVE = Archive("toy-more", "0.3", SDIST, len(SDIST_BYTES))
 ZOO = (
     entry("one", ONE, PackageFile(WHEEL_ARCHIVE, "toy/one.bin")),
     entry("two", TWO, PackageFile(WHEEL_ARCHIVE, "toy/two.bin")),
+    entry("whole", WHEEL_BYTES, PackageFile(WHEEL_ARCHIVE)),
     entry("deep", DEEP, PackageFile(SDIST_ARCHIVE, "toy-more-0.3/a.task!deep.bin")),
 )
 
@@ -112,7 +113,8 @@ def test_entries_of_one_package_need_one_download(registry: Path, cache: Path):
     store.fetch("one", cache=cache, zoo=ZOO)
     (registry / WHEEL).unlink()
     assert store.fetch("two", cache=cache, zoo=ZOO).read_bytes() == TWO
-    assert files_of(cache) == {"one.bin", "two.bin"}
+    assert files_of(cache) == {"one.bin", "two.bin", "whole.whl"}
+    assert store.fetch("whole", cache=cache, zoo=ZOO).read_bytes() == WHEEL_BYTES
 
 
 def test_a_cached_file_needs_no_registry(registry: Path, cache: Path):

@@ -34,6 +34,7 @@ def test_the_cached_name_has_the_suffix_of_the_file_in_the_archive():
     assert find("picodet-s-graph").file == "picodet-s-graph.pdmodel"
     assert find("blazepose-lite").file == "blazepose-lite.tflite"  # a zip in the archive, then the file in it
     assert find("vtest").file == "vtest.avi"
+    assert find("pose2sim-single-keypoints").file == "pose2sim-single-keypoints.whl"  # the archive itself
 
 
 def test_an_unknown_name_is_told_the_known_ones():

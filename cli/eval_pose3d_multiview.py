@@ -1,0 +1,255 @@
+"""`bodystream eval pose3d-multiview`: 3D pose of each camera by itself against what all cameras say together."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bodystream.cli import options as o
+from bodystream.cli.config import ConfigFile
+from bodystream.cli.eval_pose3d import SCORE_COLUMNS, cells
+from bodystream.cli.rig import Calibration, Refine, Videos, in_step, open_rig
+
+if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
+    from bodystream.evaluation.all_views import Reference, Trust
+    from bodystream.evaluation.one_view import Seen, View
+    from bodystream.pipeline.calibration import Camera, Doubles
+    from bodystream.pipeline.types import Stage
+
+Row = tuple[str, str]  # size of the landmark net, name in ROWS
+Views = "list[list[View]]"  # by camera and person
+
+# What each row chooses for the chain; everything else is as `run` has it.
+ROWS: Mapping[str, Mapping[str, Any]] = {
+    "raw": {"smooth": "off", "repair_flips": False},
+    "track": {},
+}
+BASE = "raw"
+REFERENCE = "heavy"  # the net whose landmarks are triangulated
+
+
+def pose3d_multiview(
+    calibration: Calibration,
+    videos: Videos,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rows",
+            help=f"{', '.join(ROWS)}; repeats. All if not given.",
+            rich_help_panel=o.NETS,
+        ),
+    ] = None,
+    people: Annotated[
+        int, typer.Option(min=1, max=4, help="How many people all cameras see.", rich_help_panel=o.INPUT)
+    ] = 1,
+    keypoints: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|ZIP|NAME",
+            help="OpenPose's JSON files too make the reference: a folder a camera, in pixels of the calibration.",
+            rich_help_panel=o.INPUT,
+        ),
+    ] = None,
+    keypoints_layout: Annotated[
+        Literal["body-25b", "body-25"],
+        typer.Option(help="The order of OpenPose's keypoints.", rich_help_panel=o.INPUT),
+    ] = "body-25b",
+    max_frames: o.MaxFrames = None,
+    refine: Refine = True,
+    detect: o.DetectNet = "picodet-s",
+    segment: o.SegmentNets = None,
+    device: o.Device = "auto",
+    threads: o.Threads = None,
+    offline: o.Offline = False,
+    json: o.Json = False,
+    _config: ConfigFile = None,
+) -> None:
+    """Score 3D pose of each camera of a calibrated set by itself, against a reference triangulated from all.
+
+    The reference: BlazePose heavy's landmarks of all views (and --keypoints), whoever all cameras see, cameras
+    turned until rays meet, robust triangulation, a filter of 6 Hz without lag; its own error is told. Then every row
+    is a chain that runs on every camera alone, with the camera's true focal length. Who is nearest to the reference
+    in the picture is scored, and how often ids change is counted. docs/evaluation.md defines every column.
+
+    Examples:
+
+    bodystream eval pose3d-multiview rig.toml left.mp4 middle.mp4 right.mp4 --segment full --segment heavy
+
+    bodystream eval pose3d-multiview pose2sim-calibration pose2sim-multi-cam01 pose2sim-multi-cam02 --people 2
+    """
+    import orjson
+
+    from bodystream.cli.prepare import chain_of
+    from bodystream.cli.screen import progress_bars
+    from bodystream.evaluation.one_view import scored
+    from bodystream.pipeline.lens import lens_of
+    from bodystream.pipeline.stages import Choices, Placement
+
+    names = o.chosen("--rows", rows, list(ROWS), list(ROWS))
+    sizes = o.chosen("--segment", segment, o.SIZES, ["full"])
+    cameras, paths = open_rig(calibration, videos, offline=offline)
+
+    with progress_bars() as progress:
+
+        def run(
+            size: str, changes: Mapping[str, Any]
+        ) -> "tuple[list[Camera], Doubles, list[tuple[Seen, ...]]]":
+            choices = replace(Choices(detect=detect, segment=size), **changes)
+
+            def opened(camera: "Camera") -> "list[Stage]":
+                return chain_of(choices, Placement(device, threads), lens_of(camera), offline=offline)
+
+            name = ", ".join([size, *(f"{key} {value}" for key, value in changes.items())])
+            return _run(cameras, paths, opened, max_frames, lambda *done: progress(name, *done))
+
+        fitted, times, moments = run(REFERENCE, {"smooth": "off"})
+        others = None if keypoints is None else (_place(keypoints, offline), keypoints_layout)
+        truth = _reference(cameras, fitted, times, moments, people, others, turn_cameras=refine)
+        rate = 1 / _usual_step(times)
+        found = {
+            (size, name): scored(truth, run(size, ROWS[name])[2], times, rate)
+            for size in sizes
+            for name in names
+        }
+    if json:
+        typer.echo(orjson.dumps(_report(truth, found, rate), option=orjson.OPT_INDENT_2))
+    else:
+        _print(truth, found, rate)
+
+
+def _run(
+    cameras: "Sequence[Camera]",
+    paths: Sequence[Path],
+    open_chain: "Callable[[Camera], list[Stage]]",
+    max_frames: int | None,
+    progress: Callable[[int, int], None],
+) -> "tuple[list[Camera], Doubles, list[tuple[Seen, ...]]]":
+    """The cameras, fitted to the videos; the moments' times, s; and for each moment what every camera saw."""
+    import numpy as np
+
+    from bodystream.errors import SourceUnreadable
+    from bodystream.evaluation.one_view import kept
+
+    with in_step(cameras, paths, open_chain, max_frames, progress) as (fitted, results):
+        moments = [tuple(kept(result) for result in moment) for moment in results]
+    if len(moments) < 2:
+        raise SourceUnreadable(f"{paths[0].name} and the others have no two frames in common")
+    return fitted, np.array([float(moment[0].pts) for moment in moments]), moments
+
+
+def _place(keypoints: str, offline: bool) -> Path:
+    from bodystream.cli.screen import progress_bars
+    from bodystream.models.store import resolve
+
+    if Path(keypoints).is_dir():
+        return Path(keypoints)
+    with progress_bars() as progress:
+        return resolve(keypoints, offline=offline or None, progress=progress)
+
+
+def _reference(
+    calibrated: "Sequence[Camera]",
+    fitted: "Sequence[Camera]",
+    times: "Doubles",
+    moments: "Sequence[Sequence[Seen]]",
+    people: int,
+    keypoints: tuple[Path, str] | None,
+    *,
+    turn_cameras: bool,
+) -> "Reference":
+    from bodystream.evaluation.all_views import in_time, reference_of, together, with_keypoints
+    from bodystream.evaluation.references import read_keypoints
+
+    views = [together(fitted, [[seen.people for seen in moment] for moment in moments], people)]
+    if keypoints is not None:
+        read = read_keypoints(keypoints[0], [camera.name for camera in fitted], keypoints[1])
+        moved, late = in_time(with_keypoints(read, calibrated, fitted, views[0]), views[0], times)
+        typer.echo(f"the keypoints were moved by {-1000 * late:+.0f} ms onto the videos", err=True)
+        views.append(moved)
+    return reference_of(fitted, times, views, turn_cameras=turn_cameras)
+
+
+def _usual_step(times: "Doubles") -> float:
+    import numpy as np
+
+    return float(np.median(np.diff(times)))
+
+
+def _print(truth: "Reference", found: "Mapping[Row, list[list[View]]]", rate: float) -> None:
+    from bodystream.cli.screen import print_table
+    from bodystream.evaluation.one_view import difference, mean_view
+
+    names = [camera.name for camera in truth.cameras]
+    typer.echo("the reference, made from all cameras: its own error")
+    print_table(("camera", *TRUST_COLUMNS), _trust_rows(names, truth.trust))
+    several = len(truth.people) > 1
+    typer.echo("\neach camera by itself")
+    table = []
+    for row, views in found.items():
+        for name, people in zip(names, views, strict=True):
+            for number, view in enumerate(people, start=1):
+                who = [str(number)] if several else []
+                told = view.identity
+                ids = [f"{told.found} of {told.frames}", str(told.changes), str(told.swaps)]
+                table.append([*row, name, *who, *cells(view.scores), *ids])
+        table.append([*row, "mean", *([""] if several else []), *cells(mean_view(views)), "", "", ""])
+    who = ["person"] if several else []
+    print_table(("segment", "row", "camera", *who, *SCORE_COLUMNS, *IDENTITY_COLUMNS), table)
+    bases = {size: found[size, BASE] for size, name in found if name == BASE}
+    rows = [
+        [*row, *map(_range, difference(views, bases[row[0]], rate).values())]
+        for row, views in found.items()
+        if row[0] in bases and row[1] != BASE
+    ]
+    if rows:
+        typer.echo(f"\nless {BASE}, mm, with the 95 % range of a block bootstrap")
+        print_table(("segment", "row", "PA-MPJPE ", "MPJPE "), rows)
+
+
+def _range(of: tuple[float, float, float]) -> str:
+    return f"{of[0]:+.1f} [{of[1]:+.1f}, {of[2]:+.1f}]"
+
+
+TRUST_COLUMNS = (
+    "turned ° ", "reprojection px ", "without it: moved mm ", "from the hips mm ", "PA mm ",
+)  # fmt: skip
+IDENTITY_COLUMNS = ("found ", "id changes ", "swaps ")
+
+
+def _trust_rows(names: Sequence[str], trust: "Trust") -> list[list[str]]:
+    columns = list(asdict(trust).values())
+    means = [sum(column) / len(column) for column in columns]
+    table = [*zip(names, *columns, strict=True), ("mean", *means)]
+    return [
+        [name, *("" if value != value else f"{value:.2f}" for value in values)] for name, *values in table
+    ]
+
+
+def _report(truth: "Reference", found: "Mapping[Row, list[list[View]]]", rate: float) -> dict[str, Any]:
+    from bodystream.evaluation.one_view import difference, mean_view
+
+    names = [camera.name for camera in truth.cameras]
+    bases = {size: found[size, BASE] for size, name in found if name == BASE}
+    return {
+        "reference": {
+            "cameras": names,
+            "bones_m": [[float(length) for length in bones] for bones in truth.bones],
+            **asdict(truth.trust),
+        },
+        "rows": [
+            {
+                "segment": row[0],
+                "row": row[1],
+                "views": [
+                    {"camera": name, "person": number, **asdict(view.scores), **asdict(view.identity)}
+                    for name, people in zip(names, views, strict=True)
+                    for number, view in enumerate(people, start=1)
+                ],
+                "mean": asdict(mean_view(views)),
+                f"less_{BASE}": difference(views, bases[row[0]], rate) if row[0] in bases else None,
+            }
+            for row, views in found.items()
+        ],
+    }
