@@ -34,7 +34,7 @@ Refine = Annotated[
     bool,
     typer.Option(
         "--refine/--no-refine",
-        help="Turn the cameras until the landmarks of the footage meet best; told on stderr.",
+        help="Turn the cameras until the landmarks of the footage meet best, and tell by how much.",
         rich_help_panel=o.INPUT,
     ),
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bodystream.errors import SourceUnreadable
-from bodystream.evaluation.joints import HIPS, LANDMARKS
+from bodystream.evaluation.joints import LANDMARKS
 from bodystream.evaluation.multiview import pick
 from bodystream.evaluation.pose3d import Motion, at, later, procrustes, rooted
 from bodystream.evaluation.refine import refined, turned_by
@@ -250,8 +250,3 @@ def _bones(whole: Doubles) -> Floats:
 def in_view(motion: Motion, camera: Camera) -> Motion:
     """A motion of the world in a camera's axes."""
     return replace(motion, points=motion.points @ camera.R.T + camera.t)
-
-
-def mid_hips(motion: Motion) -> Doubles:
-    """Where a person is: (F, 3)."""
-    return np.asarray(motion.points[:, HIPS].mean(1))
