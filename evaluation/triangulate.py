@@ -9,8 +9,8 @@ from bodystream.evaluation.refine import LEAST_CONFIDENCE
 from bodystream.pipeline.calibration import Camera, Doubles, meeting_points
 from bodystream.pipeline.types import Floats
 
-# The angle by which a ray that counts a quarter misses the point: 10 px of a camera of 1700 px focal length, which is what
-# landmark nets err by on a person 1000 px tall.
+# The angle by which a ray that counts a quarter misses the point: 10 px of a camera of 1700 px focal length, which is
+# what landmark nets err by on a person 1000 px tall.
 USUAL_RAD = 10 / 1700
 STEPS = 8
 LEAST_CAMERAS = 2
