@@ -8,6 +8,7 @@ Computer Graphics, 2018, section 3); weights and order are this project's.
 
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from bodystream.models.body.skeleton import (
 from bodystream.models.body.skin import landmarks_on
 
 Floats = NDArray[np.float32]
+Real = TypeVar("Real", np.float32, np.float64)
 
 STRETCH = (0.5, 1.6)  # of a limb: beyond it a landmark is wrong, not the limb
 WIDEN = (0.75, 1.3)  # of the trunk across, likewise
@@ -311,12 +313,12 @@ def _mixed(guess: Floats, hinge: Floats) -> Floats:
     return (1 - share) * unit(guess) + share * unit(hinge)
 
 
-def unit(vectors: Floats) -> Floats:
+def unit(vectors: NDArray[Real]) -> NDArray[Real]:
     """Directions: (..., 3); a vector of no length stays one."""
     return vectors / np.maximum(np.sqrt((vectors * vectors).sum(-1, keepdims=True)), 1e-9)
 
 
-def cross(a: Floats, b: Floats) -> Floats:
+def cross(a: NDArray[Real], b: NDArray[Real]) -> NDArray[Real]:
     """The cross product along the last axis; numpy's own takes ten times as long for a few vectors."""
     return a[..., _NEXT] * b[..., _LAST] - a[..., _LAST] * b[..., _NEXT]
 

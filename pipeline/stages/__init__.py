@@ -1,4 +1,4 @@
-"""What happens to a frame, in order: detect, segment, track, body, dense."""
+"""What happens to a frame, in order: detect, segment, track, body, dense, pose3d."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from bodystream.pipeline.lens import GUESS, Lens, header_keys
 from bodystream.pipeline.stages.body import PoseBody
 from bodystream.pipeline.stages.dense import DenseCorrespondence
 from bodystream.pipeline.stages.detect import Detect
+from bodystream.pipeline.stages.pose3d import FitPose3d
 from bodystream.pipeline.stages.segment import Segment
 from bodystream.pipeline.stages.track import Track
 from bodystream.pipeline.types import ModelInfo, SourceInfo, Stage
@@ -58,7 +59,7 @@ def open_stages(
     networks: Mapping[str, Path],
     choices: Choices,
     placement: Placement,
-    lens: Lens = GUESS,  # noqa: ARG001 - for lift and pose3d, which come next
+    lens: Lens = GUESS,
 ) -> list[Stage]:
     """The default chain, from the ONNX files of `choices.networks`, made by `export`.
 
@@ -80,13 +81,15 @@ def open_stages(
         Segment(PoseNet(looker), (_info("segment", looker),)),
         Track(PRESETS.get(choices.smooth), choices.repair_flips),
     ]
-    if choices.dense != "off":
+    if choices.dense != "off" or choices.pose3d != "off":
         stages.append(PoseBody())
     if choices.dense == "baseline":
         stages.append(DenseCorrespondence())
     elif choices.dense != "off":
         corrector = session(choices.dense)
         stages.append(DenseCorrespondence(CorrespondenceNet(corrector), (_info("dense", corrector),)))
+    if choices.pose3d != "off":
+        stages.append(FitPose3d(lens, choices.height_m, choices.contacts))
     return stages
 
 
