@@ -21,10 +21,12 @@ if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
 Row = tuple[str, str]  # size of the landmark net, name in ROWS
 Views = "list[list[View]]"  # by camera and person
 
-# What each row chooses for the chain; everything else is as `run` has it.
+# What each row chooses for the chain; height_m True is the height by the reference's bones.
 ROWS: Mapping[str, Mapping[str, Any]] = {
     "raw": {"smooth": "off", "repair_flips": False},
     "track": {},
+    "fit": {"pose3d": "fit"},
+    "fit-height": {"pose3d": "fit", "height_m": True},
 }
 BASE = "raw"
 REFERENCE = "heavy"  # the net whose landmarks are triangulated
@@ -109,7 +111,7 @@ def pose3d_multiview(
         truth = _reference(cameras, fitted, times, moments, people, others, turn_cameras=refine)
         rate = 1 / _usual_step(times)
         found = {
-            (size, name): scored(truth, run(size, ROWS[name])[2], times, rate)
+            (size, name): scored(truth, run(size, _choices(ROWS[name], truth))[2], times, rate)
             for size in sizes
             for name in names
         }
@@ -117,6 +119,14 @@ def pose3d_multiview(
         typer.echo(orjson.dumps(_report(truth, found, rate), option=orjson.OPT_INDENT_2))
     else:
         _print(truth, found, rate)
+
+
+def _choices(row: Mapping[str, Any], truth: "Reference") -> dict[str, Any]:
+    """What a row chooses, with the height of the reference's people (the mean, of several) where it wants it."""
+    from bodystream.models.body.kinematics import height_of
+
+    height = round(float(height_of(truth.bones).mean()), 3)
+    return {key: height if key == "height_m" else value for key, value in row.items()}
 
 
 def _run(

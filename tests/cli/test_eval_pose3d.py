@@ -12,7 +12,7 @@ from bodystream.models.keypoints import KEYPOINTS
 from bodystream.pipeline import source
 from bodystream.pipeline.record import encode_header, encode_result
 from tests.recordings import header
-from tests.scene import SIZE, write_rig
+from tests.scene import SIZE, body, write_rig
 from tests.walk import CAMERAS, RATE, results, walk
 
 FRAMES = 50
@@ -90,6 +90,18 @@ def test_keypoints_help_to_make_the_reference(rig, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "the keypoints were moved by" in err
     assert max(json.loads(out)["reference"]["reprojection_px"]) < 1
+
+
+def test_the_height_is_that_of_the_reference_s_bones(rig, capsys):
+    assert main.run([*rig.words, "--rows", "fit", "--rows", "fit-height", "--max-frames", "40"]) == 0
+    capsys.readouterr()
+    heights = [choices.height_m for choices, _ in rig.asked]
+    assert heights[:8] == 8 * [None]
+    size = np.ptp(body()[:, 1])
+    assert heights[8:] == pytest.approx(
+        4 * [size], rel=0.03
+    )  # swinging limbs are a little longer in this walk
+    assert {choices.pose3d for choices, _ in rig.asked[4:]} == {"fit"}
 
 
 @pytest.mark.parametrize(
