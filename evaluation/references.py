@@ -112,7 +112,7 @@ def _read_c3d(path: Path) -> tuple[list[str], Doubles, Doubles]:
         import ezc3d
     except ImportError as error:
         raise SourceUnreadable(
-            f"{path}: C3D files need the package ezc3d; install it, or bodystream with the extra c3d"
+            f"{path}: C3D files need the package ezc3d, which has no wheel here; build it, or give a TRC or an NPZ"
         ) from error
     file: Any = ezc3d.c3d(str(path))
     scale = METRES[file["parameters"]["POINT"]["UNITS"]["value"][0].strip()]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bodystream.models.body.kinematics import joints_at, posed, skeleton_of
+from bodystream.models.body.kinematics import JOINTS, joints_at, posed, skeleton_of
 from bodystream.models.body.parts import PARTS
 from bodystream.pipeline.types import (
     Dense,
@@ -25,7 +25,12 @@ from bodystream.training.poses import sampled_pose
 KEYPOINTS = tuple(f"point {i}" for i in range(33))
 WIDTH, HEIGHT = 64, 48
 NTSC = Fraction(30000, 1001)
-EXTRA = {"parts": list(PARTS), "surface": {"name": "bodystream-anny", "sha256": "cd" * 32}}
+EXTRA = {
+    "parts": list(PARTS),
+    "surface": {"name": "bodystream-anny", "sha256": "cd" * 32},
+    "camera": {"up": [0.0, -1.0, 0.0]},
+    "joints": list(JOINTS),
+}
 
 
 def header(**changes: object) -> Header:
@@ -44,7 +49,7 @@ def header(**changes: object) -> Header:
     return Header(SourceInfo(**info), (model,), settings, KEYPOINTS, dict(EXTRA))
 
 
-def person(number: int, *, mask: bool = True, landmarks: bool = True) -> Person:
+def person(number: int, *, mask: bool = True, landmarks: bool = True, pose: bool = False) -> Person:
     """A person whose numbers are all different and whose mask is a known rectangle with a notch.
 
     The dense map, where there is a mask, covers its rectangle with pixels of 2 px: a torso over a leg.
@@ -64,6 +69,7 @@ def person(number: int, *, mask: bool = True, landmarks: bool = True) -> Person:
         landmarks=points if landmarks else None,
         world=world if landmarks else None,
         dense=dense(x, y, number) if mask else None,
+        pose3d=pose3d(number) if pose else None,
     )
 
 
@@ -111,13 +117,16 @@ def end(**changes: object) -> End:
     return End(**(fields | changes))
 
 
-def four_results() -> list[Result]:
+def four_results(*, pose: bool = False) -> list[Result]:
     """No people, one, many, and one whom only the detector has seen."""
     return [
         result(0),
-        result(1, person(0), events=("scene cut",)),
+        result(1, person(0, pose=pose), events=("scene cut",)),
         result(
-            2, *(person(i) for i in range(4)), dropped_before=2, events=("quality: detector every 10 frames",)
+            2,
+            *(person(i, pose=pose) for i in range(4)),
+            dropped_before=2,
+            events=("quality: detector every 10 frames",),
         ),
         result(3, person(1, mask=False, landmarks=False), file="000003.jpg"),
     ]

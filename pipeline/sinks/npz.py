@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bodystream.errors import OutputFailed
+from bodystream.models.body.kinematics import JOINTS, local_turns, quaternions
+from bodystream.models.body.skeleton import BONES, SEGMENTS
 from bodystream.pipeline import iuv, record, rle
+from bodystream.pipeline.sinks.csv import joints_of
 from bodystream.pipeline.sinks.output import part, write_all, writing
 from bodystream.pipeline.types import End, Frame, Header, Person, Result, Span
 
@@ -35,7 +38,10 @@ class NpzSink:
     `mask_codes[person_mask_end[p - 1]:person_mask_end[p]]`, from 0 for the first, empty without a mask ·
     `person_dense_end` int64 (P,) and `dense_codes` uint8: the PNGs of the dense maps (see `pipeline.iuv`) in the
     same manner · `person_dense_to_image` float64 (P, 2, 3): px of that map to px of the image ·
-    `keypoints` the J names · `header` the header line of `bodystream/1`. What is not known is NaN.
+    `keypoints` the J names · `header` the header line of `bodystream/1`. Where there are poses in space (m, the
+    camera's axes): `person_joints` float32 (P, 23, 4) x y z, confidence · `person_root` (P, 3) · `person_turns`
+    (P, 17, 4) quaternions w x y z relative to the parent segment · `person_bones` (P, 7) m · `joints`, `segments` and
+    `bones` their names. What is not known is NaN.
     """
 
     needs_image = False
@@ -80,7 +86,11 @@ class _Tables:
             "keypoints": np.array(header.keypoints, np.str_),
             "header": np.array(record.encode_header(header).decode()),
         }
-        self._person = _person_row(len(header.keypoints))
+        self._poses = bool(joints_of(header))
+        self._person = _person_row(len(header.keypoints), poses=self._poses)
+        if self._poses:
+            names = {"joints": JOINTS, "segments": SEGMENTS, "bones": BONES}
+            self._whole |= {key: np.array(value, np.str_) for key, value in names.items()}
         with ExitStack() as stack:
             files = [stack.enter_context(tempfile.TemporaryFile(dir=folder, buffering=0)) for _ in range(4)]
             self._frames, self._people, self._masks, self._denses = files
@@ -107,6 +117,13 @@ class _Tables:
         row["world"] = np.nan if person.world is None else person.world
         row["mask_end"], row["dense_end"] = self._mask_end, self._dense_end
         row["dense_to_image"] = np.nan if person.dense is None else person.dense.to_image
+        if self._poses:
+            pose = person.pose3d
+            row["joints"], row["root"], row["turns"], row["bones"] = (
+                (np.nan,) * 4
+                if pose is None
+                else (pose.joints, pose.root, quaternions(local_turns(pose.turns)), pose.lengths)
+            )
         return row
 
     def pack(self, path: Path) -> None:
@@ -136,7 +153,15 @@ FRAME_ROW = np.dtype(
 )
 
 
-def _person_row(keypoints: int) -> np.dtype[np.void]:
+POSE = [
+    ("joints", np.float32, (len(JOINTS), 4)),
+    ("root", np.float32, 3),
+    ("turns", np.float32, (len(SEGMENTS), 4)),
+    ("bones", np.float32, len(BONES)),
+]
+
+
+def _person_row(keypoints: int, *, poses: bool) -> np.dtype[np.void]:
     return np.dtype(
         [
             ("frame", np.int64),
@@ -148,6 +173,7 @@ def _person_row(keypoints: int) -> np.dtype[np.void]:
             ("mask_end", np.int64),
             ("dense_end", np.int64),
             ("dense_to_image", np.float64, (2, 3)),
+            *(POSE if poses else ()),
         ]
     )
 

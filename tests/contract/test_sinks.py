@@ -12,14 +12,17 @@ from pathlib import Path
 
 import av
 import cv2
+import ezc3d
 import numpy as np
 import pytest
 
 from bodystream import results
 from bodystream.errors import OutputExists, OutputFailed, UnknownSuffix, UsageError
-from bodystream.pipeline.sinks import WRITERS, open_sinks
+from bodystream.pipeline.sinks import ALONE, WRITERS, open_sinks
+from bodystream.pipeline.sinks.output import part
 from bodystream.pipeline.types import End, Frame, Result, Sink
 from tests import recordings
+from tests.readers import Glb, read_bvh, read_trc
 
 
 def make(path: Path | str, **options: object) -> Sink:
@@ -75,7 +78,29 @@ def iuv_pictures(path: Path) -> int:
     return sum(1 for _ in path.glob("*.png"))
 
 
-FRAMES, PEOPLE = "frames", "people"
+def files(path: Path) -> list[Path]:
+    """The files that a sink makes: itself, or one a person."""
+    if path.suffix in ALONE:
+        return sorted(path.parent.glob(f"{path.stem}.*{path.suffix}"))
+    return [path] if path.exists() else []
+
+
+def trc_poses(path: Path) -> int:
+    return sum(int(np.isfinite(read_trc(file)[2]["Hip"][:, 0]).sum()) for file in files(path))
+
+
+def c3d_poses(path: Path) -> int:
+    return sum(
+        int((ezc3d.c3d(str(file))["data"]["meta_points"]["residuals"][0, 0] >= 0).sum())
+        for file in files(path)
+    )
+
+
+def bvh_people(path: Path) -> int:
+    return sum(len(read_bvh(file).places["Hips"]) > 0 for file in files(path))
+
+
+FRAMES, PEOPLE, POSES, IDS = "frames", "people", "poses", "ids"
 READERS: dict[str, tuple[str, Callable[[Path], int]]] = {
     ".jsonl": (FRAMES, lambda path: len(list(results.read(path)))),
     ".csv": (PEOPLE, csv_rows),
@@ -83,16 +108,27 @@ READERS: dict[str, tuple[str, Callable[[Path], int]]] = {
     ".npz": (PEOPLE, npz_people),
     ".coco.json": (PEOPLE, lambda path: len(json.loads(path.read_text()))),
     ".trace.json": (FRAMES, trace_frames),
+    ".bvh": (IDS, bvh_people),
+    ".c3d": (POSES, c3d_poses),
+    ".glb": (IDS, lambda path: len(Glb(path).people)),
+    ".trc": (POSES, trc_poses),
     ".mp4": (FRAMES, video_frames),
     ".mkv": (FRAMES, video_frames),
 }
 VIDEOS = {".mp4", ".mkv"}
+MADE_AT_THE_END = {".glb", *ALONE}
 FOLDER = ".iuv"
 
 
 def check(path: Path, suffix: str, found: Sequence[Result]) -> None:
-    counted, read = READERS[suffix]
-    assert read(path) == (len(found) if counted is FRAMES else sum(len(result.people) for result in found))
+    assert READERS[suffix][1](path) == expected(suffix, found)
+
+
+def expected(suffix: str, found: Sequence[Result]) -> int:
+    people = [person for result in found for person in result.people]
+    posed = [person.id for person in people if person.pose3d is not None]
+    counts = {FRAMES: len(found), PEOPLE: len(people), POSES: len(posed), IDS: len(set(posed))}
+    return counts[READERS[suffix][0]]
 
 
 def test_no_sink_is_left_out() -> None:
@@ -112,12 +148,13 @@ def path(tmp_path: Path, suffix: str) -> Path:
 @pytest.mark.parametrize("count", [1, 4])
 def test_no_one_and_many_people(path: Path, suffix: str, count: int) -> None:
     sink = make(path)
-    found = recordings.four_results()[-count:] if count == 4 else [recordings.result(0)]
+    found = recordings.four_results(pose=True)[-count:] if count == 4 else [recordings.result(0)]
     sink.open(header())
     write(sink, found)
     sink.close(recordings.end())
     check(path, suffix, found)
-    assert [entry.name for entry in path.parent.iterdir()] == [path.name], "nothing else is left"
+    assert sorted(path.parent.iterdir()) == files(path), "nothing else is left"
+    assert suffix in ALONE or files(path)
 
 
 def test_no_frame_at_all(path: Path, suffix: str) -> None:
@@ -137,7 +174,7 @@ def test_a_run_that_failed_before_the_first_frame(path: Path, suffix: str, end: 
     sink = make(path)
     sink.open(header())
     sink.close(end)
-    assert path.exists() != (suffix in VIDEOS)
+    assert bool(files(path)) != (suffix in VIDEOS or suffix in ALONE)
 
 
 def test_closing_twice_and_without_opening(path: Path, suffix: str) -> None:
@@ -145,28 +182,28 @@ def test_closing_twice_and_without_opening(path: Path, suffix: str) -> None:
     assert not path.exists()
     sink = make(path)
     sink.open(header())
-    write(sink, recordings.four_results())
+    write(sink, recordings.four_results(pose=True))
     sink.close(None)
     before = content(path)
     sink.close(recordings.end())
-    assert content(path) == before
-    check(path, suffix, recordings.four_results())
+    assert before and content(path) == before
+    check(path, suffix, recordings.four_results(pose=True))
 
 
 def content(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in (path.iterdir() if path.is_dir() else [path])}
+    return {file.name: file.read_bytes() for file in (path.iterdir() if path.is_dir() else files(path))}
 
 
 def test_a_run_that_fails_in_the_middle(path: Path, suffix: str) -> None:
     sink = make(path)
     sink.open(header())
-    write(sink, recordings.four_results()[:2])
+    write(sink, recordings.four_results(pose=True)[:2])
     sink.close(recordings.end(failed="detect: no memory"))
-    check(path, suffix, recordings.four_results()[:2])
+    check(path, suffix, recordings.four_results(pose=True)[:2])
 
 
 def test_writing_before_opening(path: Path, suffix: str) -> None:
-    result = recordings.four_results()[1]
+    result = recordings.four_results(pose=True)[1]
     with pytest.raises(OutputFailed):
         make(path).write(picture(result), result)
 
@@ -176,10 +213,10 @@ def test_unwritable_when_it_begins(path: Path, suffix: str) -> None:
     if suffix == FOLDER:  # between the check and the start
         path.touch()
     else:
-        path.mkdir()
+        (part(path) if suffix in ALONE else path).mkdir()
     with pytest.raises(OutputFailed, match="cannot write") as caught:
         sink.open(header())
-        write(sink, recordings.four_results())
+        write(sink, recordings.four_results(pose=True))
         sink.close(None)
     assert one_line(caught.value, path)
     with suppress(OutputFailed):
@@ -203,8 +240,8 @@ def full_disk(size: int) -> Iterator[None]:
 
 def test_a_full_disk(path: Path, suffix: str) -> None:
     # A folder's pictures are files of their own: the third one, with people in it, is too large.
-    size = 400_000 if suffix in VIDEOS else 300 if suffix == FOLDER else 20_000
-    found = [recordings.result(i, *(recordings.person(j) for j in range(4))) for i in range(300)]
+    size = {FOLDER: 300, ".glb": 200_000}.get(suffix, 400_000 if suffix in VIDEOS else 20_000)
+    found = [recordings.result(i, *(recordings.person(j, pose=True) for j in range(4))) for i in range(300)]
     if suffix == FOLDER:
         found[:2] = recordings.result(0), recordings.result(1)
     sink = make(path)
@@ -215,23 +252,25 @@ def test_a_full_disk(path: Path, suffix: str) -> None:
         assert one_line(caught.value, path)
         with suppress(OutputFailed):
             sink.close(recordings.end(failed=str(caught.value)))
-    if suffix == ".npz":
-        assert not path.exists(), "half an .npz is no use to anybody"
-        assert not list(path.parent.iterdir())
+    if suffix in (".npz", ".glb"):
+        assert not list(path.parent.iterdir()), "half of one is no use to anybody"
         return
-    counted, read = READERS[suffix]
-    assert 0 < read(path) < len(found) * (1 if counted is FRAMES else 4)
-    assert suffix == FOLDER or path.stat().st_size > size / 2
+    if suffix == ".bvh":
+        assert 0 < len(read_bvh(files(path)[0]).places["Hips"]) < len(found)
+        return
+    assert 0 < READERS[suffix][1](path) < expected(suffix, found)
+    assert suffix in (FOLDER, *ALONE) or path.stat().st_size > size / 2
 
 
 KILLED = """
 import os, signal, sys
 from tests.contract import test_sinks
 from tests import recordings
+from tests.readers import Glb, read_bvh, read_trc
 sink = test_sinks.make(sys.argv[1])
 sink.open(test_sinks.header())
 for index in range(200):
-    test_sinks.write(sink, [recordings.result(index, recordings.person(0))])
+    test_sinks.write(sink, [recordings.result(index, recordings.person(0, pose=True))])
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -241,8 +280,8 @@ def test_kill_9(path: Path, suffix: str) -> None:
         [sys.executable, "-c", KILLED, str(path)], env=environment(), timeout=60, check=False
     )
     assert process.returncode == -9
-    if suffix == ".npz":
-        assert not path.exists()
+    if suffix == ".npz" or suffix in MADE_AT_THE_END:
+        assert not files(path)
         return
     found = READERS[suffix][1](path)
     # A video may lack what the encoder still held, and the fragment of 2 s that was not finished.
@@ -256,16 +295,16 @@ def environment() -> dict[str, str]:
 class TestChoosing:
     def test_by_the_longest_suffix_and_in_any_case(self, tmp_path: Path) -> None:
         names = ["a.jsonl", "a.CSV", "a.npz", "a.coco.json", "a.b.trace.json", "a.iuv", "b.iuv/"]
-        names += ["a.MP4", "a.mkv", "-"]
+        names += ["a.MP4", "a.mkv", "-", "a.BVH", "a.c3d", "a.glb", "a.trc"]
         sinks = open_sinks([name if name == "-" else f"{tmp_path}/{name}" for name in names], tell=print)
         assert [type(sink).__name__ for sink in sinks] == [
             f"{kind}Sink"
             for kind in (
                 *("Jsonl", "Csv", "Npz", "Coco", "Trace", "Iuv", "Iuv"),
-                *("Overlay", "Overlay", "Jsonl"),
+                *("Overlay", "Overlay", "Jsonl", "Pose", "Pose", "Pose", "Pose"),
             )
         ]
-        assert [sink.needs_image for sink in sinks] == [False] * 7 + [True] * 2 + [False]
+        assert [sink.needs_image for sink in sinks] == [False] * 7 + [True] * 2 + [False] * 5
         assert not list(tmp_path.iterdir()), "nothing is begun before the run is"
 
     @pytest.mark.parametrize("name", ["a.avi", "a.json", "a", "jsonl", ""])
@@ -333,13 +372,73 @@ class TestChoosing:
         tmp_path.chmod(0o700)
 
 
+class TestPeople:
+    """A file a person: what is refused, replaced, and taken away."""
+
+    def run(self, path: Path, *ids: int, **options: object) -> list[str]:
+        sink = make(path, **options)
+        sink.open(header())
+        write(sink, [recordings.result(0, *(recordings.person(i - 1, pose=True) for i in ids))])
+        sink.close(recordings.end())
+        return [file.name for file in files(path)]
+
+    def test_those_of_an_earlier_run_are_refused_then_replaced(self, tmp_path: Path) -> None:
+        path = tmp_path / "walk.bvh"
+        assert self.run(path, 1, 3, 12) == ["walk.1.bvh", "walk.12.bvh", "walk.3.bvh"]
+        with pytest.raises(OutputExists, match=r"walk\.1\.bvh and 2 more exist.*--overwrite"):
+            make(path)
+        (tmp_path / "walk.final.bvh").touch()
+        (tmp_path / "walk.3.trc").touch()
+        assert self.run(path, 2, 3, overwrite=True) == ["walk.2.bvh", "walk.3.bvh", "walk.final.bvh"]
+        assert (tmp_path / "walk.3.trc").exists()
+
+    def test_those_of_an_earlier_run_stay_where_the_new_one_cannot_be_written(self, tmp_path: Path) -> None:
+        path = tmp_path / "walk.bvh"
+        self.run(path, 1)
+        before = content(path)
+        (tmp_path / "walk.1.bvh.new").touch()
+        with pytest.raises(OutputFailed, match=r"cannot write .*walk\.bvh"):
+            self.run(path, 1, overwrite=True)
+        assert content(path) == before
+
+    def test_twelve_of_them(self, tmp_path: Path) -> None:
+        assert len(self.run(tmp_path / "walk.trc", *range(1, 13))) == 12
+        self.run(tmp_path / "walk.glb", *range(1, 13))
+        assert Glb(tmp_path / "walk.glb").people == list(range(1, 13))
+
+    def test_nobody_is_told(self, tmp_path: Path) -> None:
+        said: list[str] = []
+        (sink,) = open_sinks([str(tmp_path / "walk.bvh")], tell=said.append)
+        sink.open(header())
+        write(sink, [recordings.result(0), recordings.result(1, recordings.person(0, landmarks=False))])
+        sink.close(recordings.end())
+        assert "nobody had a pose" in said[0]
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("suffix", sorted(MADE_AT_THE_END))
+    def test_results_without_poses(self, tmp_path: Path, suffix: str) -> None:
+        sink = make(tmp_path / f"a{suffix}")
+        with pytest.raises(UsageError, match="--pose3d") as caught:
+            sink.open(replace(recordings.header(), extra={}))
+        assert one_line(caught.value, tmp_path / f"a{suffix}")
+        sink.close(None)
+        assert not list(tmp_path.iterdir())
+
+    def test_a_platform_without_ezc3d(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        sink = make(tmp_path / "a.c3d")
+        with pytest.raises(OutputFailed, match="ezc3d is not installed") as caught:
+            sink.open(header())
+        assert one_line(caught.value, tmp_path / "a.c3d")
+
+
 class TestFolder:
     """`.iuv`: what an existing folder holds is safe."""
 
     def run(self, path: Path, count: int, **options: object) -> None:
         sink = make(path, **options)
         sink.open(header())
-        write(sink, [recordings.result(i, recordings.person(0)) for i in range(count)])
+        write(sink, [recordings.result(i, recordings.person(0, pose=True)) for i in range(count)])
         sink.close(recordings.end())
 
     def test_an_existing_one_is_refused(self, tmp_path: Path) -> None:
@@ -396,12 +495,12 @@ class TestFolder:
 def test_json_lines_on_standard_output(capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
     (sink,) = open_sinks(["-"], tell=print)
     sink.open(header())
-    write(sink, recordings.four_results())
+    write(sink, recordings.four_results(pose=True))
     sink.close(recordings.end())
     sink.close(None)
     path = tmp_path / "a.jsonl"
     path.write_bytes(capfdbinary.readouterr().out)
-    check(path, ".jsonl", recordings.four_results())
+    check(path, ".jsonl", recordings.four_results(pose=True))
     assert results.read(path).end == recordings.end()
 
 
@@ -413,6 +512,6 @@ def test_a_reader_that_goes_away(tmp_path: Path) -> None:
     sink.open(header())
     os.close(reader)
     with pytest.raises(OutputFailed, match="has ended"):
-        write(sink, recordings.four_results())
+        write(sink, recordings.four_results(pose=True))
     with suppress(OutputFailed):
         sink.close(replace(recordings.end(), failed="pipe"))

@@ -152,5 +152,5 @@ def test_what_holds_no_keypoints_is_told(tmp_path):
 def test_without_ezc3d_c3d_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "a.c3d").touch()
     monkeypatch.setitem(sys.modules, "ezc3d", None)
-    with pytest.raises(SourceUnreadable, match="extra c3d"):
+    with pytest.raises(SourceUnreadable, match="ezc3d"):
         read_reference(tmp_path / "a.c3d")
