@@ -18,6 +18,7 @@ def convert(
     overwrite: o.Overwrite = False,
     surface: o.Surface = "parts",
     texture: o.TextureName = None,
+    mesh: o.Mesh = False,
     quiet: o.Quiet = False,
     video: Annotated[
         Path | None,
@@ -37,6 +38,8 @@ def convert(
 
     bodystream convert dance.jsonl -o dance.csv -o dance.npz -o dance.iuv/
 
+    bodystream convert walk.jsonl -o walk.bvh -o walk.glb --mesh
+
     bodystream convert dance.jsonl -o dance.overlay.mp4 --video footage/dance.mp4
     """
     if not output:
@@ -55,7 +58,7 @@ def convert(
     known = [path for path in (results, video, header.source.path) if path is not None]
     layers = chosen_layers(surface, texture)
     sinks = open_sinks(
-        output, tell=console.print, overwrite=overwrite, inputs=known, layers=layers, hud=Hud()
+        output, tell=console.print, overwrite=overwrite, inputs=known, layers=layers, hud=Hud(), mesh=mesh
     )
     if any(sink.needs_image for sink in sinks):
         source = open_source(str(video or find_video(recording)), start=header.source.start)

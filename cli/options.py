@@ -45,6 +45,12 @@ TextureName = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+Mesh = Annotated[
+    bool,
+    typer.Option(
+        "--mesh", help="Everybody's body surface in .glb, in place of bare bones.", rich_help_panel=OUTPUT
+    ),
+]
 Show = Annotated[bool, typer.Option("--show", help="Open a live window.", rich_help_panel=OUTPUT)]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the summary as JSON on stdout.", rich_help_panel=OUTPUT)

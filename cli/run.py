@@ -28,6 +28,7 @@ def run(
     overwrite: o.Overwrite = False,
     surface: o.Surface = "parts",
     texture: o.TextureName = None,
+    mesh: o.Mesh = False,
     show: o.Show = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -105,7 +106,13 @@ def run(
         # A folder of pictures is an input too; `info.path` is a file's.
         inputs = [opened.info.path or Path(source)] if not opened.info.live else []
         sinks = open_sinks(
-            outputs, tell=console.print, overwrite=overwrite, inputs=inputs, layers=layers, hud=Hud()
+            outputs,
+            tell=console.print,
+            overwrite=overwrite,
+            inputs=inputs,
+            layers=layers,
+            hud=Hud(),
+            mesh=mesh,
         )
         choices = Choices(
             detect=detect,

@@ -1,5 +1,6 @@
 """Skinned skeleton animation of everybody: `.glb` (glTF 2.0), written by pygltflib."""
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,10 +186,20 @@ class _File:
 
     def save(self, path: Path) -> None:
         """Write the file."""
-        self.data += b"\0" * (-len(self.data) % 4 or 4 * (not self.data))  # a buffer is not empty
+        if not self.data:  # nobody: the library would add an empty buffer, which the format forbids
+            path.write_bytes(_bare(self.document))
+            return
+        self.data += b"\0" * (-len(self.data) % 4)
         self.document.buffers.append(gl.Buffer(byteLength=len(self.data)))
         self.document.set_binary_blob(bytes(self.data))
         self.document.save_binary(str(path))
+
+
+def _bare(document: gl.GLTF2) -> bytes:
+    """A .glb without binary data (glTF 2.0, 4.4): a header, and the JSON, filled up with spaces to whole words."""
+    text = document.gltf_to_json(separators=(",", ":"), indent=None).encode()
+    text += b" " * (-len(text) % 4)
+    return struct.pack("<4sIIII", b"glTF", 2, 20 + len(text), len(text), 0x4E4F534A) + text
 
 
 def _empty() -> gl.GLTF2:
