@@ -7,7 +7,7 @@ import typer
 
 from bodystream.errors import UsageError
 
-INPUT, NETS, TIME, OUTPUT = "Input", "Networks", "Time", "Output"
+INPUT, NETS, SPACE, TIME, OUTPUT = "Input", "Networks", "Space", "Time", "Output"
 
 SourceArgument = Annotated[
     str,
@@ -133,6 +133,69 @@ Spin = Annotated[
     ),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Never use the network.", rich_help_panel=NETS)]
+
+PoseFit = Annotated[
+    Literal["fit", "off"],
+    typer.Option(
+        "--pose3d", help="Fit everybody's skeleton in space, in front of the camera.", rich_help_panel=SPACE
+    ),
+]
+FocalPx = Annotated[
+    float | None,
+    typer.Option(
+        "--focal-px",
+        min=1,
+        help="The camera's focal length, px. Pictures' EXIF tells it; else 60° over the long side are assumed, and "
+        "distances are in proportion to that guess.",
+        rich_help_panel=SPACE,
+    ),
+]
+FieldOfView = Annotated[
+    float | None,
+    typer.Option(
+        "--fov", min=5, max=170, help="The field of view over the long side, degrees.", rich_help_panel=SPACE
+    ),
+]
+Calibration = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="The calibrated camera: a Qualisys .qca.txt, Pose2Sim .toml or OpenCV .yml file, or a name of "
+        "`models list`; of several cameras the one whose name the source's holds.",
+        rich_help_panel=SPACE,
+    ),
+]
+CalibratedCamera = Annotated[
+    str | None,
+    typer.Option("--camera", help="Which camera of the calibration filmed this.", rich_help_panel=SPACE),
+]
+Up = Annotated[
+    str | None,
+    typer.Option(
+        metavar="x,y,z",
+        help="Against gravity: in the camera's axes (x right, y down, z away), or an axis of the calibration, such "
+        "as z or -y. A level camera is assumed, or z of the calibration.",
+        rich_help_panel=SPACE,
+    ),
+]
+HeightM = Annotated[
+    float | None,
+    typer.Option(
+        "--height-m",
+        min=0.3,
+        max=2.5,
+        help="Everybody's height barefoot, m; estimated if not given, and distances with it.",
+        rich_help_panel=SPACE,
+    ),
+]
+Contacts = Annotated[
+    bool,
+    typer.Option(
+        "--contacts/--no-contacts",
+        help="Feet that stand do not slide; for cameras that stand still.",
+        rich_help_panel=SPACE,
+    ),
+]
 
 PolicyName = Annotated[
     Literal["auto", "every", "latest", "paced"],

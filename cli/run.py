@@ -51,19 +51,29 @@ def run(
     threads: o.Threads = None,
     spin: o.Spin = False,
     offline: o.Offline = False,
+    pose3d: o.PoseFit = "fit",
+    focal_px: o.FocalPx = None,
+    fov: o.FieldOfView = None,
+    calibration: o.Calibration = None,
+    camera: o.CalibratedCamera = None,
+    up: o.Up = None,
+    height_m: o.HeightM = None,
+    contacts: o.Contacts = True,
     policy: o.PolicyName = "auto",
     queue: o.Queue = 2,
     target_fps: o.TargetFps = None,
     strict_fps: o.StrictFps = False,
     _config: ConfigFile = None,
 ) -> ExitCode:
-    """Find the people in a video: masks, landmarks, ids, body surface; write what the suffixes of -o ask for.
+    """Find the people in a video: masks, landmarks, ids, body surface, 3D pose; write what the suffixes of -o ask for.
 
     Examples:
 
     bodystream run dance.mp4 -o dance.overlay.mp4 -o dance.jsonl
 
     bodystream run dance.mp4 -o dance.iuv/ -o painted.mp4 --texture jersey
+
+    bodystream run walk.mp4 -o walk.bvh -o walk.glb --height-m 1.78
 
     bodystream run 0 --show --target-fps 30
     """
@@ -84,10 +94,11 @@ def run(
     from bodystream.pipeline.chain import Chain
     from bodystream.pipeline.draw import Hud
     from bodystream.pipeline.handoff import Policy
+    from bodystream.pipeline.lens import open_lens
     from bodystream.pipeline.runner import Run, Wiring
     from bodystream.pipeline.sinks import open_sinks
     from bodystream.pipeline.source import open_source
-    from bodystream.pipeline.stages import Choices, Placement, surface_keys
+    from bodystream.pipeline.stages import Choices, Placement, pose_keys, surface_keys
     from bodystream.pipeline.types import Header
 
     console = Console(stderr=True, quiet=quiet)
@@ -118,18 +129,30 @@ def run(
             detect=detect,
             segment=segment,
             dense=dense,
+            pose3d=pose3d,
             detect_every=detect_every,
             max_people=max_people,
             min_score=min_score,
             smooth=smooth,
             repair_flips=flip_repair,
+            height_m=height_m,
+            contacts=contacts,
         )
-        stages = chain_of(choices, Placement(device, threads, spin), offline=offline)
+        lens = open_lens(
+            opened.info,
+            focal_px=focal_px,
+            fov=fov,
+            calibration=None if calibration is None else _fetched(calibration, offline=offline),
+            camera=camera,
+            up=up,
+        )
+        stages = chain_of(choices, Placement(device, threads, spin), lens, offline=offline)
         chosen = Policy(policy) if policy != "auto" else Policy.LATEST if opened.info.live else Policy.EVERY
         wiring = Wiring(time.monotonic_ns, chosen, queue, target_fps)
         chain = Chain(stages, wiring.clock)
         settings = flags | {"policy": str(chosen)}
-        header = Header(opened.info, chain.models, settings, KEYPOINTS, surface_keys(choices))
+        keys = surface_keys(choices) | pose_keys(choices, lens, opened.info)
+        header = Header(opened.info, chain.models, settings, KEYPOINTS, keys)
 
         def stop() -> None:
             wiring.stop.set()
@@ -146,6 +169,14 @@ def run(
     if interrupted():
         return ExitCode.INTERRUPTED
     return ExitCode.TOO_SLOW if strict_fps and not summary.met else ExitCode.OK
+
+
+def _fetched(calibration: str, *, offline: bool) -> Path:
+    from bodystream.cli.screen import progress_bars
+    from bodystream.models.store import resolve
+
+    with progress_bars() as progress:
+        return resolve(calibration, offline=offline or None, progress=progress)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:
