@@ -86,6 +86,7 @@ def pose3d_multiview(
     from bodystream.cli.prepare import chain_of
     from bodystream.cli.screen import progress_bars
     from bodystream.evaluation.one_view import scored
+    from bodystream.evaluation.remembered import Memory, Remembered
     from bodystream.pipeline.lens import lens_of
     from bodystream.pipeline.stages import Choices, Placement
 
@@ -93,6 +94,7 @@ def pose3d_multiview(
     sizes = o.chosen("--segment", segment, o.SIZES, ["full"])
     cameras, paths = open_rig(calibration, videos, offline=offline)
 
+    memories: dict[tuple[str, str], Memory] = {}
     with progress_bars() as progress:
 
         def run(
@@ -101,7 +103,9 @@ def pose3d_multiview(
             choices = replace(Choices(detect=detect, segment=size), **changes)
 
             def opened(camera: "Camera") -> "list[Stage]":
-                return chain_of(choices, Placement(device, threads), lens_of(camera), offline=offline)
+                stages = chain_of(choices, Placement(device, threads), lens_of(camera), offline=offline)
+                looks = memories.setdefault((size, camera.name), {})
+                return [Remembered(each, looks) if each.name == "segment" else each for each in stages]
 
             name = ", ".join([size, *(f"{key} {value}" for key, value in changes.items())])
             return _run(cameras, paths, opened, max_frames, lambda *done: progress(name, *done))
