@@ -12,6 +12,7 @@ from bodystream.errors import SourceNotFound, SourceUnreadable
 from bodystream.evaluation.joints import JOINTS
 from bodystream.evaluation.references import LAYOUTS, MARKERS, read_keypoints, read_reference
 from bodystream.models.keypoints import KEYPOINTS
+from bodystream.pipeline import bones
 
 NAMES = ["RHip", "LHip", "Spine", "LKnee", "RBigToe"]
 POINTS = np.arange(2 * 5 * 3, dtype=np.float64).reshape(2, 5, 3) / 8  # exact in mm, of two frames
@@ -83,6 +84,7 @@ def test_a_negative_residual_is_a_gap(tmp_path):
 
 def test_every_marker_is_a_joint():
     assert set(MARKERS.values()) == set(JOINTS)
+    assert {MARKERS[name] for name in bones.MARKERS if name in MARKERS} == set(JOINTS)  # what a run writes
     assert MARKERS["LBigToe"] == MARKERS["left_foot_index"] == "left_toe"
 
 
