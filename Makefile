@@ -1,4 +1,4 @@
-# make demo    a real clip through the pipeline: an annotated video, a results file, a timeline
+# make demo    a real clip through the pipeline: annotated videos, motion in space, a results file, a timeline
 # make test    lint, types and tests
 # make clean   away with everything that these made, the cache of weights excepted
 #
@@ -15,10 +15,12 @@ demo: .venv/installed
 	clip=$$($(BIN)/bodystream models path sports2d-demo) && \
 	$(BIN)/bodystream run "$$clip" --overwrite \
 		-o $(RESULTS)/demo.mp4 -o $(RESULTS)/demo.jsonl -o $(RESULTS)/demo.trace.json
-	$(BIN)/bodystream convert $(RESULTS)/demo.jsonl --overwrite -o $(RESULTS)/jersey.mp4 --texture jersey
+	$(BIN)/bodystream convert $(RESULTS)/demo.jsonl --overwrite \
+		-o $(RESULTS)/jersey.mp4 --texture jersey -o $(RESULTS)/demo.glb --mesh -o $(RESULTS)/demo.bvh
 	@echo "The results are in $(RESULTS)/: demo.mp4 and jersey.mp4 (watch them: the parts of everybody's body"
-	@echo "surface, and a texture painted onto it), demo.jsonl (people, masks, landmarks and surface of every"
-	@echo "frame), demo.trace.json (the timeline; load it into a trace viewer)."
+	@echo "surface, and a texture painted onto it), demo.glb and demo.1.bvh, demo.2.bvh ... (everybody's motion in"
+	@echo "space, for Blender and the like), demo.jsonl (people, masks, landmarks, surface and pose of every frame),"
+	@echo "demo.trace.json (the timeline; load it into a trace viewer)."
 
 # ruff and mypy run as tests: tests/unit/test_types.py
 test: .venv/installed-dev
