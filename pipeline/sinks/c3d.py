@@ -11,6 +11,7 @@ from bodystream.pipeline.bones import MARKERS, markers
 from bodystream.pipeline.clip import Motion
 
 BLOCK = 512  # bytes; a file is counted in these (c3d.org, The C3D file format, 2.1)
+MOST_FRAMES = 65_535  # that a header can count; readers that do not know POINT:LONG_FRAMES go no further
 POINT = 16  # bytes of a point in one frame: four 32-bit floats
 
 
@@ -30,6 +31,8 @@ def write_c3d(path: Path, motion: Motion) -> None:
     file.add_parameter("POINT", "X_SCREEN", "+X")
     file.add_parameter("POINT", "Y_SCREEN", "+Y")
     file.add_parameter("MANUFACTURER", "SOFTWARE", "bodystream")
+    if len(places) > MOST_FRAMES:
+        file.add_parameter("POINT", "LONG_FRAMES", [float(len(places))])
     homogeneous = np.ones((4, len(MARKERS), len(places)))
     homogeneous[:3] = 1000 * places.transpose(2, 1, 0)
     file["data"]["points"] = homogeneous

@@ -20,7 +20,7 @@ from bodystream.pipeline.draw import colour_of
 
 Floats = NDArray[np.float32]
 
-THICKNESS = (0.1, 0.012)  # of a bone's octahedron: of its length, and at most, m
+THICKNESS = (0.15, 0.03)  # of a bone's octahedron: of its length, and at most, m
 WAIST = 0.15  # where along the bone it is thickest
 
 

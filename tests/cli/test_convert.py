@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from bodystream.cli import main
+from bodystream.models.body.kinematics import JOINTS
 from bodystream.pipeline import record
 from bodystream.pipeline.types import Mask, Person
 from tests import footage, recordings
+from tests.readers import Glb
 
 
 @pytest.fixture(autouse=True)
@@ -177,6 +179,46 @@ def test_results_of_a_killed_run(folder: Path, capsys: pytest.CaptureFixture[str
     assert b'"type":"end"' not in Path("a.jsonl").read_bytes(), "what was not seen is not made up"
     assert convert(results(folder / "b.jsonl", ended=False), "-o", "b.csv") == 0
     assert "it has no end line" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_motion_comes_out_of_the_lines(folder: Path, capsys: pytest.CaptureFixture[str], ended: bool) -> None:
+    """Also where the run was killed, which leaves no more of these than a .part."""
+    lines = [record.encode_header(recordings.header(rate=Fraction(25)))]
+    for i in range(6):
+        people = [recordings.person(j, pose=True) for j in ((0, 2) if i < 4 else (0,))]
+        lines.append(record.encode_result(recordings.result(i, *people, pts=Fraction(i, 25))))
+    lines.append(record.encode_end(recordings.end()))
+    (folder / "run.jsonl").write_bytes(b"".join(lines)[: None if ended else -500])
+    (folder / "walk.bvh.part").write_bytes(b"rows")
+    outputs = ("walk.bvh", "walk.glb", "walk.trc", "walk.c3d", "walk.csv")
+    assert convert("run.jsonl", *(word for name in outputs for word in ("-o", name)), "--mesh") == 0
+    made = {"walk.1.bvh", "walk.3.bvh", "walk.1.trc", "walk.3.trc", "walk.1.c3d", "walk.3.c3d"}
+    assert {path.name for path in folder.iterdir()} == made | {"walk.glb", "walk.csv", "run.jsonl"}
+    _, err = capsys.readouterr()
+    assert f"walk.bvh: walk.1.bvh, walk.3.bvh, {6 if ended else 5} frames at 25 fps" in err
+
+    glb = Glb(folder / "walk.glb")
+    truth = recordings.pose3d(2).joints
+    for place, joint in ((glb.bones(3, 0)["LeftHand"], "left_wrist"), (glb.bones(3, 2)["Hips"], "pelvis")):
+        x, _, z, _ = truth[JOINTS.index(joint)]
+        assert place[[0, 2]] == pytest.approx([x, -z], abs=1e-3)
+    assert len(glb.skinned(3, 0)) > 10_000
+    with Path("walk.csv").open(newline="") as file:
+        row = list(csv.DictReader(file))[1]
+    assert float(row["left_wrist_pose3d_z"]) == pytest.approx(truth[JOINTS.index("left_wrist")][2], abs=1e-4)
+    assert convert("run.jsonl", "-o", "walk.bvh") == 1
+    assert "walk.1.bvh and 1 more exist" in capsys.readouterr().err
+
+
+def test_motion_without_poses(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    header = replace(recordings.header(), extra={})
+    (folder / "run.jsonl").write_bytes(record.encode_header(header) + record.encode_end(recordings.end()))
+    assert convert("run.jsonl", "-o", "walk.bvh") == 2
+    assert capsys.readouterr().err == (
+        "error: walk.bvh needs poses in space, which these results lack; run again with --pose3d fit\n"
+    )
+    assert [path.name for path in folder.iterdir()] == ["run.jsonl"]
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,7 @@ class TestC3d:
             check_standing(found, "Head", "LBigToe", "LShoulder", "RShoulder", "Nose")
 
     @pytest.mark.slow
+    @pytest.mark.filterwarnings("ignore:No analog data")
     def test_by_another_reader(self, folder: Path) -> None:
         c3d = pytest.importorskip("c3d")
         with (folder / "walk.2.c3d").open("rb") as file:
