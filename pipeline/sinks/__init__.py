@@ -17,6 +17,7 @@ from bodystream.pipeline.sinks.iuv import IuvSink
 from bodystream.pipeline.sinks.jsonl import JsonlSink
 from bodystream.pipeline.sinks.npz import NpzSink
 from bodystream.pipeline.sinks.overlay import OverlaySink
+from bodystream.pipeline.sinks.parquet import ParquetSink
 from bodystream.pipeline.sinks.poses import Everybody, OnePerson, PoseSink, numbered
 from bodystream.pipeline.sinks.trace import TraceSink
 from bodystream.pipeline.sinks.trc import write_trc
@@ -54,6 +55,7 @@ WRITERS: dict[str, Callable[[Path, Wishes], Sink]] = {
     ".mkv": lambda path, wishes: OverlaySink(path, wishes.draw, tell=wishes.tell),
     ".mp4": lambda path, wishes: OverlaySink(path, wishes.draw, tell=wishes.tell),
     ".npz": lambda path, _wishes: NpzSink(path),
+    ".parquet": lambda path, _wishes: ParquetSink(path),
     ".trace.json": lambda path, _wishes: TraceSink(path),
     ".trc": lambda path, wishes: PoseSink(path, OnePerson(write_trc), tell=wishes.tell),
 }

@@ -60,6 +60,8 @@ class PoseSink:
         self._rows = Pieces(part(path))
         self._times = array("d")
         self._header: Header | None = None
+        if isinstance(form, OnePerson):
+            _check_package(path, form.package)
         self._earlier: list[Path] = []
 
     def open(self, header: Header) -> None:
@@ -69,7 +71,6 @@ class PoseSink:
                 f"{self._path} needs poses in space, which these results lack; run again with --pose3d fit"
             )
         if isinstance(self._form, OnePerson):
-            self._check_package(self._form.package)
             self._earlier = numbered(self._path)
         self._rows.open()
         self._header = header
@@ -114,13 +115,6 @@ class PoseSink:
         else:
             self._tell(f"{self._path}: nobody had a pose, so nothing was written")
 
-    def _check_package(self, name: str | None) -> None:
-        if name is not None and importlib.util.find_spec(name) is None:
-            raise OutputFailed(
-                f"cannot write {self._path}: {name} is not installed; pip install {name}, and where it has no "
-                "wheel for this platform build it, or write another format"
-            )
-
 
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
@@ -143,6 +137,14 @@ def numbered(path: Path) -> list[Path]:
     }
     numbers = {entry: int(match[1]) for entry, match in found.items() if match}
     return sorted(numbers, key=numbers.__getitem__)
+
+
+def _check_package(path: Path, name: str | None) -> None:
+    if name is not None and importlib.util.find_spec(name) is None:
+        raise OutputFailed(
+            f"cannot write {path}: {name} is not installed; pip install {name}, and where it has no wheel for "
+            "this platform build it, or write another format"
+        )
 
 
 def _rows(result: Result) -> Iterator[NDArray[np.void]]:

@@ -14,6 +14,7 @@ import av
 import cv2
 import ezc3d
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from bodystream import results
@@ -111,12 +112,13 @@ READERS: dict[str, tuple[str, Callable[[Path], int]]] = {
     ".bvh": (IDS, bvh_people),
     ".c3d": (POSES, c3d_poses),
     ".glb": (IDS, lambda path: len(Glb(path).people)),
+    ".parquet": (PEOPLE, lambda path: pyarrow.parquet.read_table(path).num_rows),
     ".trc": (POSES, trc_poses),
     ".mp4": (FRAMES, video_frames),
     ".mkv": (FRAMES, video_frames),
 }
 VIDEOS = {".mp4", ".mkv"}
-MADE_AT_THE_END = {".glb", *ALONE}
+MOTION = {".glb", *ALONE}
 FOLDER = ".iuv"
 
 
@@ -252,7 +254,7 @@ def test_a_full_disk(path: Path, suffix: str) -> None:
         assert one_line(caught.value, path)
         with suppress(OutputFailed):
             sink.close(recordings.end(failed=str(caught.value)))
-    if suffix in (".npz", ".glb"):
+    if suffix in (".npz", ".glb", ".parquet"):
         assert not list(path.parent.iterdir()), "half of one is no use to anybody"
         return
     if suffix == ".bvh":
@@ -280,7 +282,7 @@ def test_kill_9(path: Path, suffix: str) -> None:
         [sys.executable, "-c", KILLED, str(path)], env=environment(), timeout=60, check=False
     )
     assert process.returncode == -9
-    if suffix == ".npz" or suffix in MADE_AT_THE_END:
+    if suffix in {".npz", ".parquet", *MOTION}:
         assert not files(path)
         return
     found = READERS[suffix][1](path)
@@ -295,16 +297,16 @@ def environment() -> dict[str, str]:
 class TestChoosing:
     def test_by_the_longest_suffix_and_in_any_case(self, tmp_path: Path) -> None:
         names = ["a.jsonl", "a.CSV", "a.npz", "a.coco.json", "a.b.trace.json", "a.iuv", "b.iuv/"]
-        names += ["a.MP4", "a.mkv", "-", "a.BVH", "a.c3d", "a.glb", "a.trc"]
+        names += ["a.MP4", "a.mkv", "-", "a.BVH", "a.c3d", "a.glb", "a.trc", "a.parquet"]
         sinks = open_sinks([name if name == "-" else f"{tmp_path}/{name}" for name in names], tell=print)
         assert [type(sink).__name__ for sink in sinks] == [
             f"{kind}Sink"
             for kind in (
                 *("Jsonl", "Csv", "Npz", "Coco", "Trace", "Iuv", "Iuv"),
-                *("Overlay", "Overlay", "Jsonl", "Pose", "Pose", "Pose", "Pose"),
+                *("Overlay", "Overlay", "Jsonl", "Pose", "Pose", "Pose", "Pose", "Parquet"),
             )
         ]
-        assert [sink.needs_image for sink in sinks] == [False] * 7 + [True] * 2 + [False] * 5
+        assert [sink.needs_image for sink in sinks] == [False] * 7 + [True] * 2 + [False] * 6
         assert not list(tmp_path.iterdir()), "nothing is begun before the run is"
 
     @pytest.mark.parametrize("name", ["a.avi", "a.json", "a", "jsonl", ""])
@@ -415,7 +417,7 @@ class TestPeople:
         assert "nobody had a pose" in said[0]
         assert not list(tmp_path.iterdir())
 
-    @pytest.mark.parametrize("suffix", sorted(MADE_AT_THE_END))
+    @pytest.mark.parametrize("suffix", sorted(MOTION))
     def test_results_without_poses(self, tmp_path: Path, suffix: str) -> None:
         sink = make(tmp_path / f"a{suffix}")
         with pytest.raises(UsageError, match="--pose3d") as caught:
@@ -424,11 +426,16 @@ class TestPeople:
         sink.close(None)
         assert not list(tmp_path.iterdir())
 
+    def test_without_the_extra(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+        with pytest.raises(OutputFailed, match=r"bodystream\[parquet\]") as caught:
+            make(tmp_path / "a.parquet")
+        assert one_line(caught.value, tmp_path / "a.parquet")
+
     def test_a_platform_without_ezc3d(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        sink = make(tmp_path / "a.c3d")
         with pytest.raises(OutputFailed, match="ezc3d is not installed") as caught:
-            sink.open(header())
+            make(tmp_path / "a.c3d")
         assert one_line(caught.value, tmp_path / "a.c3d")
 
 

@@ -12,11 +12,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import orjson
+import pyarrow.parquet
 import pytest
 from pycocotools import mask as coco
 from pycocotools.coco import COCO
 
+from bodystream.models.body.kinematics import JOINTS, global_turns, matrices
 from bodystream.models.body.parts import PARTS
+from bodystream.models.body.skeleton import BONES, SEGMENTS
 from bodystream.models.keypoints import COCO as COCO_17
 from bodystream.models.keypoints import KEYPOINTS
 from bodystream.pipeline import record
@@ -91,6 +94,64 @@ def test_csv(tmp_path: Path) -> None:
     assert rows[0][15:] == ["0.1235", "-0.5", "0.0", "1.0", "0.0", "0.0", "0.0", "0.25"]
     assert rows[1] == ["5", "0.333333", 'a,"b".jpg', "8", "0.5", "1.0", "0.0", "3.0", "3.0", *[""] * 14]
     assert len(rows) == 2
+
+
+def posed() -> Header:
+    return replace(TWO_POINTS, extra={"joints": list(JOINTS), "camera": {"up": [0, -1, 0]}})
+
+
+def test_poses_in_csv_and_npz(tmp_path: Path) -> None:
+    pose = recordings.pose3d(1)
+    results = (one(people=(replace(somebody(), pose3d=pose), replace(somebody(), mask=None))),)
+    header, *rows = csv.reader(io.StringIO(written(tmp_path / "a.csv", posed(), *results).read_text()))
+    assert header[23:27] == [f"pelvis_pose3d_{field}" for field in ("x", "y", "z", "confidence")]
+    assert header[-1] == "right_toe_pose3d_confidence"
+    assert [float(cell) for cell in rows[0][23:26]] == pytest.approx(pose.root, abs=1e-4)
+    assert rows[1][23:] == [""] * 92
+    assert rows[1][:23] == rows[0][:23]
+
+    with np.load(written(tmp_path / "a.npz", posed(), *results), allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["person_joints"][0], pose.joints)
+        np.testing.assert_array_equal(arrays["person_root"][0], pose.root)
+        np.testing.assert_array_equal(arrays["person_bones"][0], pose.lengths)
+        turns = global_turns(matrices(arrays["person_turns"][0]))
+        assert turns == pytest.approx(pose.turns, abs=1e-5)
+        assert all(
+            np.isnan(arrays[f"person_{name}"][1]).all() for name in ("joints", "root", "turns", "bones")
+        )
+        assert (arrays["joints"].tolist(), arrays["bones"].tolist()) == (list(JOINTS), list(BONES))
+        assert arrays["segments"].tolist() == list(SEGMENTS)
+
+
+def test_parquet(tmp_path: Path) -> None:
+    bare = Person(np.array([1, 0, 3, 3], np.float32), 0.5, 8)
+    person = replace(somebody(), pose3d=recordings.pose3d(1))
+    results = (one(people=(person, bare), file="a.jpg"), one(people=()))
+    table = pyarrow.parquet.read_table(written(tmp_path / "a.parquet", posed(), *results))
+    names = next(csv.reader(io.StringIO(written(tmp_path / "a.csv", posed(), *results).read_text())))
+    assert table.column_names == names
+    first, second = table.to_pylist()
+    assert (first["frame"], first["time_s"], first["file"], first["id"]) == (5, 1 / 3, "a.jpg", 7)
+    assert first["left_hip_x"] == np.float32(1.234)
+    assert first["nose_x"] is None, "what is not a number is null"
+    assert first["right_toe_pose3d_z"] == recordings.pose3d(1).joints[-1, 2]
+    assert second["box_y1"] == 3
+    assert {second[name] for name in names[9:]} == {None}
+    assert json.loads(table.schema.metadata[b"bodystream"])["schema"] == "bodystream/1"
+
+
+@pytest.mark.slow
+def test_parquet_by_duckdb_and_pandas(tmp_path: Path) -> None:
+    duckdb, pandas = pytest.importorskip("duckdb"), pytest.importorskip("pandas")
+    results = [one(index=i, people=(replace(somebody(), pose3d=recordings.pose3d(1)),)) for i in range(3000)]
+    path = written(tmp_path / "a.parquet", posed(), *results)
+    query = f"select count(*), max(frame), avg(pelvis_pose3d_z), count(nose_x) from '{path}' where id = 7"
+    count, last, depth, noses = duckdb.sql(query).fetchall()[0]
+    assert (count, last, noses) == (3000, 2999, 0)
+    assert depth == pytest.approx(recordings.pose3d(1).root[2])
+    frame = pandas.read_parquet(path)
+    assert frame["frame"].tolist() == list(range(3000))
+    assert frame["pelvis_pose3d_z"].to_numpy() == pytest.approx(depth)
 
 
 def test_npz(tmp_path: Path) -> None:
