@@ -91,6 +91,48 @@ def dense(
     return _train(DENSE, sources(poses), folder, settings, resume=resume)
 
 
+@app.command()
+def lift(
+    folder: Folder,
+    resume: Resume = False,
+    poses: Poses = None,
+    noise: Annotated[
+        str, typer.Option(help="The landmark net's errors: hand, fitted, or mixed of both.")
+    ] = "mixed",
+    samples: Samples = 20_000_000,
+    batch: Batch = 2048,
+    rate: Rate = 1.5e-3,
+    seed: Seed = 0,
+    minutes: Minutes = None,
+    validate_every: ValidateEvery = 1_000_000,
+    held_out: HeldOut = 4096,
+    processes: Processes = None,
+    device: Device = "auto",
+    _config: ConfigFile = None,
+) -> ExitCode:
+    """Train lift-s: a person's joints in 3D out of the landmark net's, which errs in depth.
+
+    Learns from people that are made up as it goes: posed, placed before cameras, and seen with the landmark net's
+    errors. DIR then holds lift-s.safetensors, checkpoint.safetensors and curve.jsonl. The curve gives millimetres
+    on people it has not learned from, those of the landmark net beside them. Ctrl-C stops after a checkpoint; so
+    does --minutes.
+
+    Examples:
+
+    bodystream train lift -o training-lift --poses mocap
+
+    bodystream train lift -o training-lift --poses mocap --resume --minutes 60
+    """
+    from bodystream.training.learner import Settings
+    from bodystream.training.lift import LIFT, sources
+    from bodystream.training.loop import hardware
+
+    settings = Settings(
+        samples, batch, rate, seed, minutes, validate_every, held_out, *hardware(device, processes)
+    )
+    return _train(LIFT, sources(poses, noise), folder, settings, resume=resume)
+
+
 def _train(
     task: "Task[Any]",
     sources: tuple["Source", "Source"],

@@ -166,10 +166,19 @@ def _correspondence(weights: list[Path]) -> "Exportable":
     return Exportable(module, INPUT_NAME, example, TOLERANCES, module.ties)
 
 
+def _lift(weights: list[Path]) -> "Exportable":
+    from bodystream.export.to_onnx import Exportable
+    from bodystream.export.wrap_lift import INPUT_NAME, TOLERANCES, LiftForExport, example
+    from bodystream.models.weights.lift import load_lift
+
+    return Exportable(LiftForExport(load_lift(weights[0])), INPUT_NAME, example, TOLERANCES)
+
+
 NETWORKS: Mapping[str, Network] = {
     "picodet-s": Network(("picodet-s", "picodet-s-graph"), _picodet, batch=1),
     "blazepose-lite": Network(("blazepose-lite",), _blazepose, batch=None),
     "blazepose-full": Network(("blazepose-full",), _blazepose, batch=None),
     "blazepose-heavy": Network(("blazepose-heavy",), _blazepose, batch=None),
+    "lift-s": Network(("lift-s",), _lift, batch=None),
     "dense-s": Network(("dense-s",), _correspondence, batch=None),
 }

@@ -66,7 +66,7 @@ class Entry:
     """One file of the zoo."""
 
     name: str
-    stage: Literal["detect", "segment", "dense", "clip", "calibration"]
+    stage: Literal["detect", "segment", "lift", "dense", "clip", "calibration"]
     origin: PackageFile | Address | Shipped
     sha256: str
     bytes: int
@@ -107,6 +107,9 @@ PICODET_PAPER = (
 )
 BLAZEPOSE_PAPER = (
     "Bazarevsky et al., BlazePose: On-device Real-time Body Pose Tracking, 2020, arXiv:2006.10204"
+)
+MARTINEZ_PAPER = (
+    "Martinez et al., A simple yet effective baseline for 3d human pose estimation, 2017, arXiv:1705.03098"
 )
 UNET_PAPER = "Ronneberger et al., U-Net, 2015, arXiv:1505.04597"
 SPORTS2D_PAPER = "Pagnon and Kim, Sports2D, 2024, doi:10.21105/joss.06849"
@@ -171,6 +174,17 @@ ZOO: tuple[Entry, ...] = (
         licence="Apache-2.0",
         input=BLAZEPOSE_INPUT,
         paper=BLAZEPOSE_PAPER,
+    ),
+    Entry(
+        name="lift-s",
+        stage="lift",
+        origin=Shipped("models/weights/lift-s.safetensors"),
+        sha256="a4f4d5dfd667dd67df42ce20399ef4171465963662dc95f32afede7f0f3634cc",
+        bytes=1_746_652,
+        licence="Apache-2.0",
+        input="float32 (N, 93): joints in the picture, confidences, world landmarks, see models/lift_layout.py",
+        paper=MARTINEZ_PAPER,
+        note="made by bodystream train lift out of CMU motion capture, see docs/lift-s.md",
     ),
     Entry(
         name="dense-s",

@@ -41,12 +41,16 @@ class Camera:
         """Where the camera stands in the world: (3,), m."""
         return -self.R.T @ self.t
 
-    def rays(self, pixels: ArrayLike) -> Doubles:
-        """Unit directions in the world, (N, 3), of what is seen at continuous pixels (N, 2)."""
+    def straight(self, pixels: ArrayLike) -> Doubles:
+        """x / z and y / z, (N, 2), in the camera's axes, of what is seen at continuous pixels (N, 2)."""
         points = np.asarray(pixels, np.float64).reshape(-1, 1, 2)
         if not len(points):
-            return np.zeros((0, 3))
-        straight = cv2.undistortPoints(points, self.K, self.distortion)[:, 0]
+            return np.zeros((0, 2))
+        return np.asarray(cv2.undistortPoints(points, self.K, self.distortion)[:, 0], np.float64)
+
+    def rays(self, pixels: ArrayLike) -> Doubles:
+        """Unit directions in the world, (N, 3), of what is seen at continuous pixels (N, 2)."""
+        straight = self.straight(pixels)
         rays = np.concatenate([straight, np.ones((len(straight), 1))], axis=1) @ self.R
         return rays / np.linalg.norm(rays, axis=1, keepdims=True)
 

@@ -48,7 +48,7 @@ def make_figure(rng: np.random.Generator) -> Figure:
     coefficients = (SPREAD * rng.normal(size=len(model.shapes))).astype(np.float32)
     bare = shaped(coefficients)
     marks = landmarks_on(bare)
-    dressed = bare + _normals() * _clothes(rng)[:, None]
+    dressed = bare + normals() * _clothes(rng)[:, None]
     near = model.landmark_vertices.ravel()
     joints = model.joints + np.tensordot(coefficients, model.joint_shapes, 1)
     return Figure(
@@ -82,18 +82,18 @@ def landmarks_of(figure: Figure, segments: Floats) -> Floats:
 
 def _clothes(rng: np.random.Generator) -> Floats:
     """How far the outline stands off the skin, m: (V,)."""
-    cloth = np.clip(0.35 + _waves(rng, metres=0.25), 0, 1)
+    cloth = np.clip(0.35 + waves(rng, metres=0.25), 0, 1)
     reach = rng.uniform(0.25, 1.0) if rng.random() < LOOSE else 0.0
     off = TIGHT * rng.random() + reach * cloth * _cloth_reach()
     off[_bare()] = 0
     if rng.random() < HAIR_SHARE:
-        off = off + HAIR * rng.uniform(0.2, 1.0) * _scalp() * np.clip(
-            0.7 + 0.5 * _waves(rng, metres=0.12), 0, 1.2
+        off = off + HAIR * rng.uniform(0.2, 1.0) * scalp() * np.clip(
+            0.7 + 0.5 * waves(rng, metres=0.12), 0, 1.2
         )
     return off.astype(np.float32)
 
 
-def _waves(rng: np.random.Generator, metres: float) -> Floats:
+def waves(rng: np.random.Generator, metres: float) -> Floats:
     """A smooth random field on the rest body, deviation about one half: (V,)."""
     waves = rng.normal(0, 1 / metres, (WAVES, 3))
     phases = rng.uniform(0, 2 * np.pi, WAVES)
@@ -114,7 +114,7 @@ def _bare() -> NDArray[np.bool_]:
 
 
 @cache
-def _scalp() -> Floats:
+def scalp() -> Floats:
     """1 on the back and top of the head, fading towards face and neck: (V,)."""
     model = load()
     eyes, ears = landmarks_on(model.vertices)[[2, 7]]
@@ -126,7 +126,7 @@ def _scalp() -> Floats:
 
 
 @cache
-def _normals() -> Floats:
+def normals() -> Floats:
     """Outward unit normals of the rest body: (V, 3)."""
     model = load()
     corners = model.chart_vertex[model.triangles]  # (T, 3)

