@@ -193,33 +193,59 @@ def _usual_step(times: "Doubles") -> float:
 
 def _print(truth: "Reference", found: "Mapping[Row, list[list[View]]]", rate: float) -> None:
     from bodystream.cli.screen import print_table
-    from bodystream.evaluation.one_view import difference, mean_view
 
     names = [camera.name for camera in truth.cameras]
     typer.echo("the reference, made from all cameras: its own error")
     print_table(("camera", *TRUST_COLUMNS), _trust_rows(names, truth.trust))
-    several = len(truth.people) > 1
     typer.echo("\neach camera by itself")
-    table = []
-    for row, views in found.items():
-        for name, people in zip(names, views, strict=True):
-            for number, view in enumerate(people, start=1):
-                who = [str(number)] if several else []
-                told = view.identity
-                ids = [f"{told.found} of {told.frames}", str(told.changes), str(told.swaps)]
-                table.append([*row, name, *who, *cells(view.scores), *ids])
-        table.append([*row, "mean", *([""] if several else []), *cells(mean_view(views)), "", "", ""])
-    who = ["person"] if several else []
-    print_table(("segment", "row", "camera", *who, *SCORE_COLUMNS, *IDENTITY_COLUMNS), table)
-    bases = {size: found[size, BASE] for size, name in found if name == BASE}
-    rows = [
-        [*row, *map(_range, difference(views, bases[row[0]], rate).values())]
-        for row, views in found.items()
-        if row[0] in bases and row[1] != BASE
-    ]
-    if rows:
+    who = ["person"] if len(truth.people) > 1 else []
+    print_table(
+        ("segment", "row", "camera", *who, *SCORE_COLUMNS, f"behind {BASE} ms ", *IDENTITY_COLUMNS),
+        [line for row in found for line in _lines(row, found, names)],
+    )
+    if less := _less(found, rate):
         typer.echo(f"\nless {BASE}, mm, with the 95 % range of a block bootstrap")
-        print_table(("segment", "row", "PA-MPJPE ", "MPJPE "), rows)
+        lines = [[*row, *map(_range, each.values())] for row, each in less.items() if row[1] != BASE]
+        print_table(("segment", "row", "PA-MPJPE ", "MPJPE "), lines)
+
+
+def _lines(row: Row, found: "Mapping[Row, list[list[View]]]", names: Sequence[str]) -> list[list[str]]:
+    """A line for each camera and person, and their mean."""
+    from bodystream.evaluation.one_view import mean_view
+
+    views, late = found[row], _behind(row, found)
+    several = len(views[0]) > 1
+    table = []
+    for name, people, each_late in zip(names, views, late, strict=True):
+        for number, (view, ms) in enumerate(zip(people, each_late, strict=True), start=1):
+            told = view.identity
+            ids = [f"{told.found} of {told.frames}", str(told.changes), str(told.swaps)]
+            table.append([*row, name, *([str(number)] * several), *cells(view.scores), _signed(ms), *ids])
+    flat = [ms for each in late for ms in each if ms == ms]
+    mean = _signed(sum(flat) / len(flat) if flat else float("nan"))
+    return [*table, [*row, "mean", *([""] * several), *cells(mean_view(views)), mean, "", "", ""]]
+
+
+def _behind(row: Row, found: "Mapping[Row, list[list[View]]]") -> list[list[float]]:
+    """How much later a row moves than that of the nets alone, ms, by camera and person; NaN without such a row."""
+    from bodystream.evaluation.one_view import behind
+
+    base = found.get((row[0], BASE))
+    return [[float("nan")] * len(each) for each in found[row]] if base is None else behind(found[row], base)
+
+
+def _less(
+    found: "Mapping[Row, list[list[View]]]", rate: float
+) -> "dict[Row, Mapping[str, tuple[float, float, float]]]":
+    """How much more each row errs than the nets alone, where these are among the rows of the same size."""
+    from bodystream.evaluation.one_view import difference
+
+    bases = {size: found[size, BASE] for size, name in found if name == BASE}
+    return {row: difference(views, bases[row[0]], rate) for row, views in found.items() if row[0] in bases}
+
+
+def _signed(value: float) -> str:
+    return "" if value != value else f"{value:+.1f}"
 
 
 def _range(of: tuple[float, float, float]) -> str:
@@ -242,10 +268,9 @@ def _trust_rows(names: Sequence[str], trust: "Trust") -> list[list[str]]:
 
 
 def _report(truth: "Reference", found: "Mapping[Row, list[list[View]]]", rate: float) -> dict[str, Any]:
-    from bodystream.evaluation.one_view import difference, mean_view
+    from bodystream.evaluation.one_view import mean_view
 
-    names = [camera.name for camera in truth.cameras]
-    bases = {size: found[size, BASE] for size, name in found if name == BASE}
+    names, less = [camera.name for camera in truth.cameras], _less(found, rate)
     return {
         "reference": {
             "cameras": names,
@@ -258,11 +283,12 @@ def _report(truth: "Reference", found: "Mapping[Row, list[list[View]]]", rate: f
                 "row": row[1],
                 "views": [
                     {"camera": name, "person": number, **asdict(view.scores), **asdict(view.identity)}
-                    for name, people in zip(names, views, strict=True)
-                    for number, view in enumerate(people, start=1)
+                    | {f"behind_{BASE}_ms": ms}
+                    for name, people, late in zip(names, views, _behind(row, found), strict=True)
+                    for number, (view, ms) in enumerate(zip(people, late, strict=True), start=1)
                 ],
                 "mean": asdict(mean_view(views)),
-                f"less_{BASE}": difference(views, bases[row[0]], rate) if row[0] in bases else None,
+                f"less_{BASE}": less.get(row),
             }
             for row, views in found.items()
         ],

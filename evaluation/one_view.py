@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from bodystream.evaluation.all_views import Reference, in_view
 from bodystream.evaluation.joints import JOINTS, SCORED, joints_of
-from bodystream.evaluation.pose3d import Motion, Scores, bootstrap, frame_errors, mean_of, score
+from bodystream.evaluation.pose3d import (
+    Motion,
+    Scores,
+    bootstrap,
+    frame_errors,
+    later,
+    mean_of,
+    rooted,
+    score,
+)
 from bodystream.pipeline.calibration import Camera, Doubles
 from bodystream.pipeline.flips import LIMBS
 from bodystream.pipeline.matching import match
@@ -55,6 +64,7 @@ class View:
     scores: Scores
     identity: Identity
     errors: Doubles  # (F, 2) mm: PA-MPJPE and MPJPE, NaN where not known
+    motion: Motion  # of all frames, in the camera's axes
 
 
 def kept(result: Result) -> Seen:
@@ -89,7 +99,12 @@ def _camera(
         cut = Motion(times[inside], mine.motion.points[inside])
         others = [other.ids for i, other in enumerate(followed) if i != person]
         views.append(
-            View(score(cut, theirs, rate), _identity(mine.ids, theirs, others), frame_errors(cut, theirs))
+            View(
+                score(cut, theirs, rate),
+                _identity(mine.ids, theirs, others),
+                frame_errors(cut, theirs),
+                mine.motion,
+            )
         )
     return views
 
@@ -140,6 +155,24 @@ def _identity(ids: NDArray[np.int64], truth: Motion, others: Sequence[NDArray[np
 def mean_view(views: Sequence[Sequence[View]]) -> Scores:
     """The mean over cameras and persons."""
     return mean_of([view.scores for camera in views for view in camera])
+
+
+def behind(one: Sequence[Sequence[View]], other: Sequence[Sequence[View]]) -> list[list[float]]:
+    """How much later `one` moves than `other`, ms, by camera and person.
+
+    Both see the same pictures, so that what depth errs by, in the rhythm of a walk, is hardly in it.
+    """
+    return [
+        [
+            1000 * later(_from_hips(a.motion), _from_hips(b.motion), steady_off=True)
+            for a, b in zip(x, y, strict=True)
+        ]
+        for x, y in zip(one, other, strict=True)
+    ]
+
+
+def _from_hips(motion: Motion) -> Motion:
+    return replace(motion, points=rooted(motion.points)[:, : len(SCORED)])
 
 
 def difference(

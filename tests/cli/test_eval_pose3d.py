@@ -73,6 +73,7 @@ def test_json_holds_what_the_tables_show(rig, capsys):
     assert (row["segment"], row["row"], len(row["views"])) == ("full", "raw", 4)
     assert row["mean"]["pa_mm"] < 1
     assert row["mean"]["root_cm"] < 0.3
+    assert row["views"][2]["behind_raw_ms"] == pytest.approx(0, abs=0.5)
     assert row["views"][2] | {"camera": "cam3", "person": 1, "found": 40, "changes": 0} == row["views"][2]
 
 

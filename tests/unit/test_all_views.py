@@ -9,7 +9,7 @@ import pytest
 from bodystream.errors import SourceUnreadable
 from bodystream.evaluation.all_views import in_time, reference_of, together, with_keypoints
 from bodystream.evaluation.joints import LANDMARKS
-from bodystream.evaluation.one_view import Seen, difference, mean_view, scored
+from bodystream.evaluation.one_view import Seen, behind, difference, mean_view, scored
 from bodystream.evaluation.triangulate import smoothed, triangulated
 from bodystream.models.keypoints import SWAP
 from tests.walk import CAMERAS, RATE, moments, seen_by, walk
@@ -159,6 +159,21 @@ def test_perfect_nets_score_perfectly_and_planted_errors_are_found():
     mean, low, high = difference(flat, views, RATE)["mpjpe_mm"]
     assert low < mean < high
     assert mean == pytest.approx(mean_view(flat).mpjpe_mm - perfect.mpjpe_mm, abs=0.5)
+
+
+def test_who_is_late_is_behind():
+    truth = walk()
+    whole = reference(together(CAMERAS, moments(truth), 1))
+
+    def late(people, frame, camera):
+        return [seen_by(CAMERAS[camera], truth[max(frame - 2, 0)])]
+
+    views = [
+        scored(whole, seen_alone([truth], change=change), TIMES, RATE) for change in (late, lambda p, *_: p)
+    ]
+    assert np.ravel(behind(*views)) == pytest.approx([2000 / RATE] * 4, abs=1)
+    assert np.ravel(behind(views[1], views[1])) == pytest.approx([0] * 4, abs=0.5)
+    assert mean_view(views[0]).lag_ms == pytest.approx(2000 / RATE, abs=1)
 
 
 def test_flipped_people_are_still_themselves():
