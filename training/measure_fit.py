@@ -24,8 +24,9 @@ from bodystream.models.body.skeleton import landmark
 from bodystream.models.crop import Crop
 from bodystream.pipeline.filters import MEDIAPIPE, Filtered, one_euro
 from bodystream.pipeline.lens import LEVEL, Lens
+from bodystream.pipeline.poses import Weights
 from bodystream.pipeline.stages.body import PoseBody
-from bodystream.pipeline.stages.pose3d import FitPose3d, Weights
+from bodystream.pipeline.stages.pose3d import FitPose3d
 from bodystream.pipeline.types import Floats, Frame, Person
 from bodystream.training import errors, poses
 from bodystream.training.people import Figure, articulated, landmarks_of, make_figure

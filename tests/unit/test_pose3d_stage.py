@@ -6,11 +6,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from bodystream.models.body.fit import Figures, Targets, fit
 from bodystream.models.body.freedoms import FREEDOMS, posture_of, turns_of_posture
+from bodystream.models.body.joint_sets import BLAZEPOSE
 from bodystream.models.body.kinematics import JOINTS, height_of, joints_at, posed, skeleton_of
 from bodystream.models.body.pose import pose_body
 from bodystream.models.body.skeleton import bone_lengths
+from bodystream.pipeline.contacts import Contacts
 from bodystream.pipeline.lens import LEVEL, Lens
+from bodystream.pipeline.poses import FEET
 from bodystream.pipeline.stages.pose3d import FitPose3d
 from bodystream.pipeline.types import Frame, Person
 from bodystream.training.poses import about_y
@@ -23,7 +27,7 @@ LEFT_WRIST = JOINTS.index("left_wrist")
 
 
 class Walk:
-    """Someone who walks in place or across, arms and legs swinging, at `heading`, and turns if told to."""
+    """Someone who hangs in the air and walks, in place or across, at `heading`, and turns if told to."""
 
     def __init__(self, heading=0.5, turning=0.0, speed=0.0, moving=1.0, x=0.0, z=4.0, size=1.0):
         self.heading, self.turning, self.speed, self.moving = heading, turning, speed, moving
@@ -70,7 +74,7 @@ def frame(time):
 
 def follow(walk, rate=30, seconds=2.0, change=lambda person, time: person, stage=None, **noise):
     """Poses and true joints of every frame: joints (T, 23, 4), (T, 23, 3), turns twice (T, 17, 3, 3)."""
-    stage = stage or FitPose3d(LENS)
+    stage = stage or FitPose3d(LENS, contacts=False)  # feet swing in the air, so none stands
     found, truth, turns, true_turns = [], [], [], []
     for i in range(int(seconds * rate)):
         (person,) = stage(frame(i / rate), [change(seen(walk, i / rate, **noise), i / rate)])
@@ -284,3 +288,77 @@ def test_lag_is_under_fifteen_milliseconds():
     away = (found[..., :3] - found[:, :1, :3]) - (truth - truth[:, :1])
     speed = np.gradient(truth - truth[:, :1], 1 / 30, axis=0)
     assert abs((away * speed).sum() / (speed * speed).sum()) < 0.015
+
+
+class Sway(Walk):
+    """Someone who stands, feet on one spot, and sways to all sides."""
+
+    def __init__(self):
+        super().__init__(moving=0)
+        self.figures = Figures.of(BLAZEPOSE, skeleton_of(self.lengths[None]))
+        _, landmarks, turns = super().at(0.0)
+        self.start = posture_of(turns[None], np.array([[self.x, 0.1, self.z]]))
+        points = landmarks[None, BLAZEPOSE.columns]
+        still, weights = np.zeros_like(points), np.zeros_like(points)
+        weights[:, FEET] = 1e3
+        self.targets = Targets(
+            still, weights[..., 0] * 0, still[..., :2], weights[..., 0] * 0,
+            self.start.root, np.full(1, 10.0), points.astype(np.float64), weights,
+        )  # fmt: skip
+
+    def at(self, time):
+        away = np.array([0.06 * np.sin(2 * time), 0.03 + 0.03 * np.cos(3 * time), 0.08 * np.sin(2.5 * time)])
+        targets = replace(self.targets, root=self.start.root + away)
+        found = fit(self.figures, targets, self.start, 20)
+        starts, landmarks = posed(skeleton_of(self.lengths), found.turns[0], found.posture.root[0])
+        return joints_at(starts, landmarks), landmarks, found.turns[0]
+
+
+TOES = [JOINTS.index(f"{side}_{name}") for side in ("left", "right") for name in ("heel", "toe")]
+
+
+def slide(found):
+    """Mean speed of the feet after the first second, m/s at 30 frames a second."""
+    return 30 * np.linalg.norm(np.diff(found[30:, TOES, :3], axis=0), axis=-1).mean()
+
+
+def test_feet_that_stand_do_not_slide():
+    truth = np.stack([Sway().at(i / 30)[0] for i in range(0, 90, 10)])
+    assert np.ptp(truth[:, TOES], axis=0).max() < 0.02  # they do stand
+    free, *_ = follow(Sway(), 30, 3.0, noise=0.01, rng=np.random.default_rng(0))
+    held, truth, *_ = follow(Sway(), 30, 3.0, stage=FitPose3d(LENS), noise=0.01, rng=np.random.default_rng(0))
+    assert slide(held) < 0.4 * slide(free)
+    assert off(held, truth)[30:].mean() < off(free, truth)[30:].mean() + 0.002
+
+
+def test_feet_that_only_pause_in_the_air_are_soon_let_go():
+    for turning in (0.0, 1.5):
+        found, truth, *_ = follow(Walk(turning=turning), 30, 2.0, stage=FitPose3d(LENS))
+        assert off(found, truth).mean() < 0.015
+        assert off(found, truth).max() < 0.12
+
+
+def test_a_foot_that_starts_to_walk_is_let_go_without_a_jump():
+    class Start(Walk):
+        def at(self, time):
+            self.moving = float(np.clip(time - 1.0, 0, 1))
+            return super().at(time)
+
+    held, truth, *_ = follow(Start(), 30, 2.0, stage=FitPose3d(LENS))
+    steps = np.linalg.norm(np.diff(held[..., :3], axis=0), axis=-1)
+    true_steps = np.linalg.norm(np.diff(truth, axis=0), axis=-1)
+    assert (steps - true_steps).max() < 0.06
+
+
+def test_a_known_foot_is_watched_where_it_is_seen():
+    """By hand: a point that rests is taken after a while, and let go when it is seen elsewhere."""
+    point, step = np.array([[[0.2, 1.0, 4.0]]]), np.array([1 / 30])
+    contacts, known = Contacts.none(point), np.ones((1, 1), bool)
+    for _ in range(12):
+        contacts = contacts.watched(point, known, step).settled(point, step)
+    assert contacts.hold == 1 and np.allclose(contacts.anchors, point)
+    aside = np.array([1.0, 0, 0])
+    nearby = contacts.watched(point + 0.03 * aside, known, step)
+    assert 0.3 < nearby.hold < 0.9
+    assert contacts.watched(point + 0.07 * aside, known, step).hold == 0
+    assert contacts.watched(point, ~known, step).hold == 0
