@@ -7,6 +7,7 @@ import typer
 
 from bodystream.errors import UsageError
 
+MOTION = (".bvh", ".c3d", ".glb", ".trc")  # suffixes of files that are made of poses in space
 INPUT, NETS, SPACE, TIME, OUTPUT = "Input", "Networks", "Space", "Time", "Output"
 
 SourceArgument = Annotated[

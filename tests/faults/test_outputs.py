@@ -69,6 +69,23 @@ def test_pictures_of_the_body_surface(command: Command, tmp_path: Path) -> None:
     assert len(list((tmp_path / "out.iuv").glob("*.png"))) == 10
 
 
+@pytest.mark.parametrize("name", ["walk.bvh", "walk.GLB", "walk.trc", "walk.c3d"])
+def test_motion_without_poses(command: Command, tmp_path: Path, name: str) -> None:
+    outcome = command("run", SHORT, "-o", tmp_path / "a.jsonl", "-o", tmp_path / name, "--pose3d", "off")
+    assert outcome.code == 2
+    assert name in outcome.error and "--pose3d off" in outcome.error
+    assert not list(tmp_path.iterdir()), "nothing is begun"
+
+
+def test_motion(command: Command, tmp_path: Path) -> None:
+    """The pattern's figure is taken for a person in some frames."""
+    outcome = command(
+        "run", SHORT, "-o", tmp_path / "a.bvh", "-o", tmp_path / "a.glb", "-o", tmp_path / "a.c3d"
+    )
+    assert outcome.code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"a.glb", "a.1.bvh", "a.1.c3d"}
+
+
 def test_a_texture_that_is_none(command: Command, tmp_path: Path) -> None:
     outcome = command("run", SHORT, "-o", tmp_path / "a.mp4", "--texture", tmp_path / "none.png")
     assert outcome.code == 1
