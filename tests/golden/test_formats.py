@@ -301,9 +301,8 @@ def test_the_lines_of_the_page_can_be_read() -> None:
         json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE.read_text(), re.DOTALL)
     )
     assert record.decode_header(header).source.rate == Fraction(30000, 1001)
-    frame["people"][0].pop("mask")
-    frame["people"][0].pop("dense")
-    frame["people"][0].pop("pose3d")
+    for name in ("mask", "dense", "pose3d"):  # too long for a page
+        frame["people"][0].pop(name, None)
     assert record.decode_result(frame).spans == (Span("detect", 1, 1_000_002_000_000, 5_000, 9_000_000),)
     assert record.decode_end(end).met is True
 
