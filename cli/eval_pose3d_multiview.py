@@ -26,7 +26,11 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
     "raw": {"smooth": "off", "repair_flips": False},
     "track": {},
     "fit": {"pose3d": "fit"},
+    "lift": {"lift": "lift-s"},
+    "lift-fit": {"lift": "lift-s", "pose3d": "fit"},
+    "lift-fit-dense": {"lift": "lift-s", "pose3d": "fit", "dense": "dense-s"},
     "fit-height": {"pose3d": "fit", "height_m": True},
+    "lift-fit-height": {"lift": "lift-s", "pose3d": "fit", "height_m": True},
 }
 BASE = "raw"
 REFERENCE = "heavy"  # the net whose landmarks are triangulated
