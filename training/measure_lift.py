@@ -4,14 +4,13 @@
     python -m bodystream.training.measure_lift fit DIR
 
 `look` draws short clips of people in motion before photographs, follows each with BlazePose as the pipeline does,
-and notes what is so and what it says. `fit` makes training/lift_noise.npz of that.
+and notes what is so and what it says. `fit` makes training/lift_noise.npz of what lies in DIR and below.
 """
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,12 +19,12 @@ from numpy.typing import NDArray
 from bodystream.export.prepare import prepare
 from bodystream.models.crop import Crop, crop_of_box
 from bodystream.models.keypoints import SWAP
-from bodystream.models.lift_input import turned
-from bodystream.models.lift_layout import ANKLES, HIPS, KNEES, LANDMARKS, NOSE, SHOULDERS, SIZE_M
+from bodystream.models.lift_layout import LANDMARKS
 from bodystream.models.pose import Pose, PoseNet
 from bodystream.models.runtime import open_session
-from bodystream.training.lift_noise import FILE, PX, Errors, Landmarks, by_doubt, views
-from bodystream.training.lift_people import DISTANCE_M, Scene, cameras, pictures
+from bodystream.training.lift_clips import HELD_OUT, LEARNT, NETS, Clip, kept, pairs, read_clips, write
+from bodystream.training.lift_noise import FILE, Errors, by_doubt
+from bodystream.training.lift_people import DISTANCE_M, cameras, pictures
 from bodystream.training.motion import windows
 from bodystream.training.people import make_figure
 from bodystream.training.poses import HELD_OUT_SUBJECTS, Motion, read_motion
@@ -33,29 +32,13 @@ from bodystream.training.rendered import Image, drawn, painted
 
 Floats = NDArray[np.float32]
 
-STEPS = 5  # of a clip, at motion.RATE
 LONG_PX = 960  # side of the pictures
-NETS = ("blazepose-full", "blazepose-heavy")
 LEAST_PRESENCE = 0.5
-FLIPPED = (
-    0.7  # a clip is left out where left and right exchanged fit so much better: flips are mended elsewhere
-)
+# A clip is left out where left and right exchanged fit so much better: flips are mended elsewhere.
+FLIPPED = 0.7
 RIDGE = 1e-3  # of the mean square of what is so, which is about 0.1
 RANK = 30  # of 90
-LOST_PX = 8.0  # of the crop, mean over the limbs: beyond it something else was taken for the person
 WINSOR = 3.5  # robust deviations, beyond which an error counts as that far off
-
-
-class Clip(NamedTuple):
-    """One person over T steps: what is so, `truth` (T, 33, 3), camera axes, m, and `focal_px`, `size` of the
-    pictures; what each of the nets says: `landmarks` (2, T, 33, 3) px, px, confidence, `world` (2, T, 33, 3), m.
-    """
-
-    truth: Floats
-    focal_px: Floats
-    size: NDArray[np.int64]
-    landmarks: Floats
-    world: Floats
 
 
 def main() -> None:
@@ -66,6 +49,8 @@ def main() -> None:
     parser.add_argument("--poses", type=Path)
     parser.add_argument("--backgrounds", type=Path)
     parser.add_argument("--clips", type=int, default=300)
+    parser.add_argument("--held-out", type=int, default=150, help="clips of people no net learns from")
+    parser.add_argument("--steps", type=int, default=5, help="of a clip, at motion.RATE")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     if given.what == "look":
@@ -73,129 +58,82 @@ def main() -> None:
         motion = read_motion(given.poses)
         pictures_at = sorted(given.backgrounds.glob("*.jpg"))
         for name, part, count in (
-            ("learnt", motion.without(HELD_OUT_SUBJECTS), given.clips),
-            ("held-out", motion.of(HELD_OUT_SUBJECTS), given.clips // 2),
+            (LEARNT, motion.without(HELD_OUT_SUBJECTS), given.clips),
+            (HELD_OUT, motion.of(HELD_OUT_SUBJECTS), given.held_out),
         ):
-            found = list(clips(part, pictures_at, count, np.random.default_rng([given.seed, len(name)])))
+            rng = np.random.default_rng([given.seed, len(name)])
+            found = list(clips(part, pictures_at, count, given.steps, rng))
             columns = {key: np.stack([getattr(each, key) for each in found]) for key in Clip._fields}
-            write(given.folder / f"{name}.npz", columns)
+            write(given.folder / name, columns)
             print(f"{name}: {len(found)} of {count} clips")
     else:
-        errors = fit(read(given.folder / "learnt.npz"))
+        errors = fit(read_clips(given.folder, LEARNT))
         write(Path(__file__).with_name(FILE), asdict(errors))
 
 
-def read(path: Path) -> Clip:
-    """The clips that `look` left in a file: the first axis of all arrays."""
-    with np.load(path) as stored:
-        return Clip(**{key: stored[key] for key in Clip._fields})
-
-
-def write(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Arrays by name as an .npz file."""
-    np.savez_compressed(path, allow_pickle=False, **columns)
-
-
-def fit(clip: Clip) -> Errors:
-    """The errors of each net on many clips, the first axis of all arrays."""
-    found = [_fit_one(*(each[kept(clip, k)] for each in pairs(clip, k))) for k in range(len(NETS))]
+def fit(clips: Sequence[Clip]) -> Errors:
+    """The errors of each net."""
+    found = []
+    for net, name in enumerate(NETS):
+        good = [[each[kept(clip, net)] for each in pairs(clip, net)] for clip in clips]
+        columns = [np.concatenate(each) for each in zip(*good, strict=True)]
+        print(f"{name}, {len(columns[0])} frames")
+        found.append(_fit_one(*columns))
+        world, picture = white_share(clips, net, found[-1].linear)
+        print(
+            f"share of the variance that is anew from frame to frame: world {world:.2f}, picture {picture:.2f}"
+        )
     return Errors(*(np.stack([getattr(each, f.name) for each in found]) for f in fields(Errors)))
 
 
-def scene_of(clip: Clip) -> Scene:
-    """The truth of many clips as training has it, one person for each frame."""
-    joints = clip.truth[:, :, list(LANDMARKS)]  # (N, T, 15, 3)
-    steps = joints.shape[1]
-    size, focal_px, picture = _size(joints).repeat(steps), *_cameras(clip)
-    joints = joints.reshape(-1, *joints.shape[2:])  # (N · T, 15, 3)
-    hips = joints[:, HIPS].mean(1, keepdims=True)
-    rays = joints[..., :2] / joints[..., 2:]
-    inside = (np.abs(rays) * focal_px[:, None, None] < picture[:, None] / 2).all(-1)
-    scaled = (joints - hips) / size[:, None, None]
-    return Scene(scaled, hips[:, 0, 2] / size, rays, np.ones(len(size), np.float32), inside, size)
-
-
-def _size(joints: Floats) -> Floats:
-    """Torso, thigh and shank, m, of people whose joints (N, T, 15, 3) are known over time: (N,)."""
-    torso = joints[:, :, SHOULDERS].mean(2) - joints[:, :, HIPS].mean(2)
-    thigh, shank = joints[:, :, KNEES] - joints[:, :, HIPS], joints[:, :, ANKLES] - joints[:, :, KNEES]
-    lengths = [
-        np.linalg.norm(each, axis=-1).reshape(len(joints), -1).mean(1) for each in (torso, thigh, shank)
-    ]
-    return np.sum(lengths, axis=0, dtype=np.float32)
-
-
-def _cameras(clip: Clip) -> tuple[Floats, NDArray[np.int64]]:
-    """Focal lengths (N · T,) and pictures' sizes (N · T, 2), px, of each frame."""
-    steps = clip.truth.shape[1]
-    return clip.focal_px.repeat(steps), clip.size.repeat(steps, axis=0)
-
-
-def heard(clip: Clip, net: int) -> Landmarks:
-    """What one of the nets says, in the order of `scene_of`."""
-    marks, world = (
-        each[:, net].reshape(-1, *each.shape[3:])[:, list(LANDMARKS)] for each in (clip.landmarks, clip.world)
-    )
-    focal_px, picture = _cameras(clip)
-    rays = (marks[..., :2] - picture[:, None] / 2) / focal_px[:, None, None]
-    world = world - world[:, HIPS].mean(1, keepdims=True)
-    return Landmarks(rays.astype(np.float32), marks[..., 2], world)
-
-
-def pairs(clip: Clip, net: int) -> tuple[Floats, Floats, Floats]:
-    """True joints (N, T, 45), what the net says (N, T, 75), logits of confidences (N, T, 15); see `Errors`."""
-    scene, said = scene_of(clip), heard(clip, net)
-    upright, view = views(scene)
-    world = turned(said.world, upright) / SIZE_M
-    error = (said.rays - scene.rays) @ upright.swapaxes(1, 2) * scene.depth[:, None, None] / PX
-    told = np.concatenate([each.reshape(len(each), -1) for each in (world, error)], axis=1)
-    sure = np.clip(said.sure, 0.01, 0.999)
-    columns = (view.reshape(len(view), -1), told, np.log(sure / (1 - sure)))
-    joints, told, logit = (each.reshape(*clip.truth.shape[:2], -1) for each in columns)
-    return joints, told, logit
-
-
-def kept(clip: Clip, net: int) -> NDArray[np.bool_]:
-    """The clips (N,) that errors are learnt from: those that show the whole person, whom the net has found.
-
-    The others are few and far off, and would speak louder than all the rest.
-    """
-    inside = scene_of(clip).inside.reshape(*clip.truth.shape[:2], -1)[..., :NOSE].all((1, 2))
-    off = pairs(clip, net)[1][..., 45:].reshape(*clip.truth.shape[:2], -1, 2)
-    return np.asarray(inside & (np.linalg.norm(off, axis=-1)[..., :NOSE].mean((1, 2)) < LOST_PX))
-
-
 def _fit_one(joints: Floats, told: Floats, logit: Floats) -> Errors:
-    known = np.concatenate([joints, np.ones_like(joints[..., :1])], -1)  # (N, T, 46)
+    known = _known(joints)
     linear = _ridge(known, told)
-    off = (told - known @ linear.T).astype(np.float32)
-    sure = logit.mean((0, 1))
+    off = told - known @ linear.T
+    sure = logit.mean(0)
     logit = logit - sure
     parts = ((slice(45), 3), (slice(45, 75), 2))
-    doubt = np.array([_slope(off[..., part], logit, axes) for part, axes in parts], np.float32)
+    doubt = np.array([_slope(off[:, part], logit, axes) for part, axes in parts], np.float32)
     off = off / by_doubt(logit, doubt)
-    bound = WINSOR * 1.48 * np.median(np.abs(off), (0, 1))
+    bound = WINSOR * 1.48 * np.median(np.abs(off), 0)
     off = np.clip(off, -bound, bound)
-    size = np.log(np.sqrt(((off / off.std((0, 1))) ** 2).mean((1, 2))))  # (N,)
-    off = np.concatenate([off / np.exp(size)[:, None, None], logit], -1)  # (N, T, 90)
-    steps = (off[:, 1:] - off[:, :-1]).reshape(-1, off.shape[-1])
-    every = off.reshape(-1, off.shape[-1])
-    covariance = every.T @ every / len(every)
-    white = (steps**2).mean(0) / 2 / np.diag(covariance)
-    shares = [float(white[part].mean()) for part, _ in parts]
-    print("white share of the variance from frame to frame: world {:.2f}, picture {:.2f}".format(*shares))
-    print(f"size of a clip: deviation of its logarithm {size.std():.2f}; doubt {doubt.round(2)}")
-    print(f"what is left: world {off[..., :45].std():.3f} of SIZE_M; picture {off[..., 45:75].std():.2f} px")
-    factor, own = _low_rank(covariance)
+    size = np.log(np.sqrt(((off / off.std(0)) ** 2).mean(1)))  # (M,)
+    off = np.concatenate([off / np.exp(size)[:, None], logit], -1)  # (M, 90)
+    print(f"size of the errors: deviation of its logarithm {size.std():.2f}; doubt {doubt.round(2)}")
+    print(f"what is left: world {off[:, :45].std():.3f} of SIZE_M; picture {off[:, 45:75].std():.2f} px")
+    factor, own = _low_rank(off.T @ off / len(off))
     sizes = np.array([size.mean(), size.std()])
     return Errors(*(np.asarray(each, np.float32) for each in (linear, sure, factor, own, sizes, doubt)))
+
+
+def white_share(clips: Sequence[Clip], net: int, linear: Floats) -> tuple[float, float]:
+    """How much of what the map leaves differs from frame to frame, in the world and in the picture.
+
+    Of clips of several frames; no number where there are none.
+    """
+    steps, every = [np.zeros((0, 75))], [np.zeros((0, 75))]
+    for clip in clips:
+        joints, told, _ = pairs(clip, net)
+        off = (told - _known(joints) @ linear.T).reshape(*clip.truth.shape[:2], -1)
+        off = off[kept(clip, net).reshape(off.shape[:2]).all(1)]
+        if off.shape[1] > 1:
+            steps.append((off[:, 1:] - off[:, :-1]).reshape(-1, off.shape[-1]))
+            every.append(off.reshape(-1, off.shape[-1]))
+    if len(every) == 1:
+        return np.nan, np.nan
+    share = (np.concatenate(steps) ** 2).mean(0) / 2 / np.concatenate(every).var(0)
+    return float(share[:45].mean()), float(share[45:].mean())
+
+
+def _known(joints: Floats) -> Floats:
+    return np.concatenate([joints, np.ones_like(joints[:, :1])], axis=1)  # (M, 46)
 
 
 def _ridge(known: Floats, told: Floats) -> Floats:
     """The linear map (75, 46) from what is so, near to saying just that."""
     prior = np.eye(told.shape[-1], known.shape[-1])
     prior[45:] = 0
-    x, y = known.reshape(-1, known.shape[-1]).astype(np.float64), told.reshape(-1, told.shape[-1])
+    x, y = known.astype(np.float64), told.astype(np.float64)
     gram = x.T @ x + RIDGE * len(x) * np.diag([*[1.0] * (x.shape[1] - 1), 0.0])
     return np.asarray(prior + np.linalg.solve(gram, x.T @ (y - x @ prior.T)).T, np.float32)
 
@@ -203,7 +141,7 @@ def _ridge(known: Floats, told: Floats) -> Floats:
 def _slope(off: Floats, logit: Floats, axes: int) -> float:
     """By how much the logarithm of a joint's error falls with its logit."""
     size = np.log(np.linalg.norm(off.reshape(*logit.shape, axes), axis=-1) + 1e-4)
-    size, bounded = size - size.mean((0, 1)), np.clip(logit, -4, 4)
+    size, bounded = size - size.mean(0), np.clip(logit, -4, 4)
     return -float((size * bounded).sum() / (bounded**2).sum())
 
 
@@ -214,10 +152,12 @@ def _low_rank(covariance: NDArray[np.floating]) -> tuple[Floats, Floats]:
     return factor, np.sqrt(np.maximum(np.diag(covariance) - (factor**2).sum(1), 0))
 
 
-def clips(motion: Motion, backgrounds: list[Path], count: int, rng: np.random.Generator) -> Iterator[Clip]:
+def clips(
+    motion: Motion, backgrounds: list[Path], count: int, steps: int, rng: np.random.Generator
+) -> Iterator[Clip]:
     """Draw and look; clips in which a net loses the person or takes their back for the front are left out."""
     nets = [PoseNet(open_session(prepare(name), device="cpu", threads=1)) for name in NETS]
-    turns, turned = windows(motion, count, STEPS, rng), cameras(count, rng)
+    turns, turned = windows(motion, count, steps, rng), cameras(count, rng)
     half, focal = pictures(count, rng)
     for i in range(count):
         size = np.round(LONG_PX * half[i]).astype(np.int64)

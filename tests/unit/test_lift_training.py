@@ -7,16 +7,28 @@ import numpy as np
 import pytest
 import torch
 
+from bodystream.errors import SourceNotFound, SourceUnreadable
 from bodystream.models.body.skeleton import PARENTS
 from bodystream.models.keypoints import KEYPOINTS
 from bodystream.models.lift_input import seen
 from bodystream.models.lift_layout import HIPS, INPUTS, LANDMARKS, NOSE, SIZE_M, SURE, WORLD
 from bodystream.models.nets.lift import Lift
-from bodystream.training import measure_lift
-from bodystream.training.lift import BONES, NOISES, People, aligned, counted, errors_mm, figures, loss
+from bodystream.training.lift import (
+    BONES,
+    NOISES,
+    OTHER_SIDE,
+    People,
+    aligned,
+    counted,
+    errors_mm,
+    figures,
+    loss,
+    mirrored,
+)
+from bodystream.training.lift_clips import LEARNT, Clip, examples, kept, pairs, read_clips, scene_of, write
 from bodystream.training.lift_noise import Errors, Fitted, HandSet, Mixed, by_doubt, landmarks, views
 from bodystream.training.lift_people import Scene, scene
-from bodystream.training.measure_lift import Clip, fit, pairs, scene_of
+from bodystream.training.measure_lift import fit
 from bodystream.training.motion import between, mirror, rotations, windows, with_arms
 from bodystream.training.poses import Motion
 
@@ -215,8 +227,8 @@ def test_the_fit_finds_errors_that_were_put_in(capsys):
     linear[:45, :45] = np.diag(np.tile([0.9, 0.9, 0.5], 15))
     clip = clips_of(linear, 500, 0.02)
     joints, told, _ = pairs(clip, 0)
-    assert joints.shape == (500, 3, 45) and told.shape == (500, 3, 75)
-    found = fit(clip)
+    assert joints.shape == (1500, 45) and told.shape == (1500, 75)
+    found = fit([clip])
     assert found.linear.shape == (2, 75, 46)
     known = np.concatenate([joints, np.ones_like(joints[..., :1])], -1)
     off = known @ (found.linear[0] - linear).T.astype(np.float32)
@@ -226,15 +238,53 @@ def test_the_fit_finds_errors_that_were_put_in(capsys):
     across = np.sqrt(np.diag(covariance)[:45])[9 * 3 : 12 * 3]  # knees and ankles
     # 0.02 of the joint and, as the origin, half of each hip's
     assert across.mean() == pytest.approx(0.02 * np.sqrt(1.5), rel=0.1)
-    assert "white share of the variance from frame to frame: world 0.00" in capsys.readouterr().out
+    assert "anew from frame to frame: world 0.00" in capsys.readouterr().out
 
 
-def test_clips_in_which_something_else_is_seen_are_left_out():
+def test_frames_in_which_something_else_is_seen_are_left_out():
     clip = clips_of(np.eye(75, 46), 20, 0.0)
-    clip.landmarks[3, 0, :, :, :2] += 300
-    kept = measure_lift.kept(clip, 0)
-    assert not kept[3] and kept.sum() == 19
-    assert measure_lift.kept(clip, 1).all()
+    clip.landmarks[3, 0, 1, :, :2] += 300
+    good = kept(clip, 0).reshape(20, 3)
+    assert not good[3, 1] and good.sum() == 59
+    assert kept(clip, 1).all()
+    inputs, joints = examples([clip, clip])
+    assert inputs.shape == (2 * 119, INPUTS) and joints.shape == (2 * 119, 15, 3)
+    # the net says that everybody is as they are
+    assert np.allclose(inputs[:, WORLD].reshape(-1, 15, 3), joints, atol=1e-3)
+
+
+def test_clips_are_found_in_folders_below(tmp_path):
+    clip = clips_of(np.eye(75, 46), 3, 0.0)
+    with pytest.raises(SourceNotFound, match=r"no learnt\.npz in .*measure_lift"):
+        read_clips(tmp_path, LEARNT)
+    (tmp_path / "one").mkdir()
+    write(tmp_path / "one" / LEARNT, clip._asdict())
+    (back,) = read_clips(tmp_path, LEARNT)
+    assert np.array_equal(back.truth, clip.truth)
+    (tmp_path / LEARNT).write_bytes(b"none")
+    with pytest.raises(SourceUnreadable, match=r"a learnt\.npz that is none"):
+        read_clips(tmp_path, LEARNT)
+
+
+def test_the_mirrored_person_is_what_a_mirrored_picture_gives(people: Scene):
+    flip = np.array([-1, 1, 1], np.float32)
+    sure = np.random.default_rng(0).random((64, 15)).astype(np.float32)
+    world = people.joints + np.random.default_rng(1).normal(0, 0.1, (64, 15, 3)).astype(np.float32)
+    one = seen(people.rays, sure, world)
+    sides = OTHER_SIDE
+    other = seen((people.rays * flip[:2])[:, sides], sure[:, sides], (world * flip)[:, sides])
+    inputs, joints = mirrored(one.inputs, people.joints @ one.turns.swapaxes(1, 2))
+    assert np.allclose(inputs, other.inputs, atol=1e-4)
+    expected = (people.joints * flip)[:, sides] @ other.turns.swapaxes(1, 2)
+    assert np.allclose(joints, expected, atol=1e-4)
+
+
+def test_a_share_of_a_batch_is_of_drawn_people():
+    drawn = (np.full((3, INPUTS), 7, np.float32), np.full((3, 15, 3), 7, np.float32))
+    inputs, joints = next(People(None, HandSet(), drawn).batches(0, 0, 40))
+    assert len(inputs) == len(joints) == 40
+    assert (inputs[:, SURE] == 7).all(1).tolist() == [False] * 30 + [True] * 10
+    assert (np.abs(joints[30:]) == 7).all()
 
 
 # -- the measure
