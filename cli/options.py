@@ -101,6 +101,10 @@ DenseNet = Annotated[
         rich_help_panel=NETS,
     ),
 ]
+LiftNet = Annotated[
+    Literal["lift-s", "off"],
+    typer.Option("--lift", help="The net that mends the landmarks' depth, or none.", rich_help_panel=NETS),
+]
 DetectEvery = Annotated[
     int, typer.Option(min=1, help="Detect at least every so many frames.", rich_help_panel=NETS)
 ]

@@ -41,6 +41,7 @@ def run(
     fourcc: o.FourCC = None,
     detect: o.DetectNet = "picodet-s",
     segment: o.SegmentNet = "full",
+    lift: o.LiftNet = "lift-s",
     dense: o.DenseNet = "dense-s",
     detect_every: o.DetectEvery = 10,
     max_people: o.MaxPeople = 20,
@@ -131,6 +132,7 @@ def run(
         choices = Choices(
             detect=detect,
             segment=segment,
+            lift=lift,
             dense=dense,
             pose3d=pose3d,
             detect_every=detect_every,
