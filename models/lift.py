@@ -18,15 +18,18 @@ Session = Callable[[NDArray[np.float32]], Sequence[NDArray[Any]]]
 
 JOINTS = list(LANDMARKS)
 NOSE, FACE = landmark("nose"), slice(1, 11)
-# What hangs on the end of a bone and turns as it does: start and end of the bone, and what hangs.
-HANGING = tuple(
-    (landmark(f"{side}_{start}"), landmark(f"{side}_{end}"), [landmark(f"{side}_{name}") for name in names])
+# What hangs on the end of a bone and turns as it does: the bone's start and end, and the landmark that hangs.
+HANGING = [
+    tuple(landmark(f"{side}_{name}") for name in (start, end, hanging))
     for side in ("left", "right")
-    for start, end, names in (
-        ("elbow", "wrist", ("pinky", "index", "thumb")),
-        ("foot_index", "ankle", ("heel",)),
+    for start, end, hanging in (
+        ("elbow", "wrist", "pinky"),
+        ("elbow", "wrist", "index"),
+        ("elbow", "wrist", "thumb"),
+        ("foot_index", "ankle", "heel"),
     )
-)
+]
+STARTS, ENDS, HANGS = (list(each) for each in zip(*HANGING, strict=True))
 
 
 class LiftNet:
@@ -54,7 +57,7 @@ def whole(raw: Floats, joints: Floats) -> Floats:
     out = raw.copy()
     out[:, JOINTS] = joints
     out[:, FACE] += (out[:, NOSE] - raw[:, NOSE])[:, None]
-    for start, end, hanging in HANGING:
-        turn = least_turn(raw[:, end] - raw[:, start], out[:, end] - out[:, start])  # (N, 3, 3)
-        out[:, hanging] = out[:, end, None] + (raw[:, hanging] - raw[:, end, None]) @ turn.swapaxes(1, 2)
+    turns = least_turn(raw[:, ENDS] - raw[:, STARTS], out[:, ENDS] - out[:, STARTS])  # (N, 8, 3, 3)
+    offsets = raw[:, HANGS] - raw[:, ENDS]  # (N, 8, 3)
+    out[:, HANGS] = out[:, ENDS] + (turns @ offsets[..., None])[..., 0]
     return out

@@ -59,15 +59,17 @@ def write(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
 
 def examples(clips: Sequence[Clip]) -> tuple[Floats, Floats]:
     """What lift-s is given of each frame, (M, 93), and the joints as they are, (M, 15, 3); of both nets."""
-    inputs, joints = [], []
-    for clip in clips:
-        scene = scene_of(clip)
-        for net in range(len(NETS)):
-            said, good = heard(clip, net), kept(clip, net)
-            view = seen(said.rays, said.sure, said.world)
-            inputs.append(view.inputs[good])
-            joints.append((scene.joints @ view.turns.swapaxes(1, 2))[good])
-    return np.concatenate(inputs), np.concatenate(joints).astype(np.float32)
+    parts = [examples_of(clip, net) for clip in clips for net in range(len(NETS))]
+    inputs, joints = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return inputs, joints
+
+
+def examples_of(clip: Clip, net: int) -> tuple[Floats, Floats]:
+    """The same of one net and clips of one length."""
+    scene, said, good = scene_of(clip), heard(clip, net), kept(clip, net)
+    view = seen(said.rays, said.sure, said.world)
+    joints = scene.joints @ view.turns.swapaxes(1, 2)
+    return view.inputs[good], joints[good].astype(np.float32)
 
 
 def scene_of(clip: Clip) -> Scene:
