@@ -28,6 +28,7 @@ FEET = np.array(
 FRAME_S = 1 / 60  # the step that the weights are for
 BLIND = 0.1  # of confidence; held by the last pose, any pull however weak would in time draw a joint away
 SLOWING_S = 0.1  # in which a joint that is not seen comes to rest
+DOUBT_S = 1.0  # over which it is learnt how far joints in space are off: their errors are steady
 SURE_FEET = 0.5  # feet that are seen less well are not held
 GAP_S = 0.2  # after so long nobody goes on as they went
 
@@ -37,13 +38,12 @@ class Weights:
     """What the energy's terms weigh against the joints in space, and over which times things are remembered."""
 
     picture: float = 8.0  # 44, as quoted for VNect, lets limbs flip in depth
-    steady: float = 1.0  # at 60 frames a second; falls with the square of the step, as expectations get worse
-    root: float = 1.0  # weak: the picture places the root well but for its depth
-    contact: float = (
-        10.0  # as much as the picture has on a limb's joint: a foot that is held must pull the root
-    )
-    memory_s: float = 0.02  # of joints from the root
-    root_memory_s: float = 0.3
+    steady: float = 0.5  # of what is expected, at 60 frames a second; falls with the square of the step
+    root: float = 10.0  # likewise; the picture places the root, and this steadies its depth
+    contact: float = 10.0  # as the picture's on a limb's joint: a foot that is held must pull the root
+    memory_s: float = 0.01  # of joints from the root
+    root_memory_s: float = 0.05
+    rest: float = 2.0  # of the rest pose, against how far joints in space are off
     returning_s: float = 0.1  # in which a joint that was hidden is trusted again
 
 
@@ -61,13 +61,14 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class State:
     """What is remembered of N people: how they stood, where their joints (from the root) and roots went, how far
-    their joints were trusted (N, J), and which feet rested."""
+    their joints were trusted (N, J), which feet rested, and how far joints in space were off, squared (N,), m²."""
 
     posture: Posture
     points: Memory
     root: Memory
     sure: Doubles
     contacts: Contacts
+    doubt: Doubles
 
     def one(self, person: int) -> "State":
         """What is remembered of one of the people."""
@@ -93,11 +94,12 @@ def begun(figures: Figures, seen: Seen, world: Doubles, weights: Weights) -> Sta
     """The state of people who have just come, from world landmarks (N, 33, 3): the closed form, then many steps."""
     count = len(seen.sure)
     home, nothing = np.zeros((count, 3)), np.zeros_like(seen.places)
-    targets = _targets(seen, nothing, home, np.ones(count), seen.sure, weights)
-    found = fit(figures, targets, start_of(figures, world, targets), COLD)
+    targets = _targets(seen, nothing, home, np.ones(count), seen.sure, np.zeros(count), weights)
+    found = fit(figures, targets, start_of(figures, world, targets), COLD, slight=0.0)
     away = found.points - found.posture.root[:, None]
     contacts = Contacts.none(found.points[:, FEET])
-    return State(found.posture, Memory.at(away), Memory.at(found.posture.root), seen.sure, contacts)
+    off = _off(seen, away, seen.sure)
+    return State(found.posture, Memory.at(away), Memory.at(found.posture.root), seen.sure, contacts, off)
 
 
 def followed(
@@ -109,7 +111,7 @@ def followed(
     going = step_s <= GAP_S
     points, root = (_unless(going, memory) for memory in (state.points, state.root))
     expected, home = points.ahead(step_s), root.ahead(step_s)
-    targets = _targets(seen, expected, home, home[:, 2], sure, weights)
+    targets = _targets(seen, expected, home, home[:, 2], sure, state.doubt, weights)
     contacts = state.contacts
     if hold_feet:
         contacts = contacts.watched(*_feet(seen, targets, sure), step_s)
@@ -118,15 +120,24 @@ def followed(
     found = fit(figures, targets, state.posture, WARM)
     if hold_feet:
         contacts = contacts.settled(found.points[:, FEET], step_s)
-    points = points.after(found.points - found.posture.root[:, None], step_s, weights.memory_s)
+    away = found.points - found.posture.root[:, None]
+    points = points.after(away, step_s, weights.memory_s)
+    share = 1 - np.exp(-step_s / DOUBT_S)
+    doubt = state.doubt + share * (_off(seen, away, sure) - state.doubt)
     # What is not seen is not known to move.
     slowed = points.velocity * np.exp(-(1 - counts(sure))[..., None] * step_s[:, None, None] / SLOWING_S)
     root = root.after(found.posture.root, step_s, weights.root_memory_s)
-    return found, State(found.posture, Memory(points.place, slowed), root, sure, contacts)
+    return found, State(found.posture, Memory(points.place, slowed), root, sure, contacts, doubt)
 
 
 def _targets(
-    seen: Seen, expected: Doubles, home: Doubles, depth: Doubles, sure: Doubles, weights: Weights
+    seen: Seen,
+    expected: Doubles,
+    home: Doubles,
+    depth: Doubles,
+    sure: Doubles,
+    doubt: Doubles,
+    weights: Weights,
 ) -> Targets:
     """What people are drawn to: joints `expected` (N, J, 3) from the root, and the root `home` (N, 3)."""
     # An expectation gets worse with the square of the time that it looks ahead; who is new has none.
@@ -147,7 +158,15 @@ def _targets(
         root_weights=weights.root * ahead[:, 0],
         anchors=np.zeros_like(both),
         anchor_weights=np.zeros_like(both),
+        doubt=weights.rest * doubt,
     )
+
+
+def _off(seen: Seen, away: Doubles, sure: Doubles) -> Doubles:
+    """How far joints that are fitted, (N, J, 3) from the root, are from where they are seen in space: (N,), m²."""
+    weight = counts(sure) * JOINTS.weights * np.isfinite(seen.places).all(-1)
+    square = ((away - np.nan_to_num(seen.places)) ** 2).sum(-1)
+    return np.asarray((weight * square).sum(-1) / np.maximum(weight.sum(-1), 1e-9))
 
 
 def counts(sure: Doubles) -> Doubles:

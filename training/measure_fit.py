@@ -261,7 +261,7 @@ def _smoothed(
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one clip: mm, mm a frame², ms, per cent, cm, cm/s."""
+    """Of one clip: mm, mm, mm a frame² (of joints from the root), ms, per cent, cm, mm a frame², cm/s."""
 
     pa: float
     mpjpe: float
@@ -269,6 +269,7 @@ class Scores:
     lag: float
     spread: float
     root: float
+    root_acc: float
     slide: float
 
 
@@ -288,9 +289,11 @@ def score(clip: Clip, points: Floats, feet: Floats | None, root: Floats | None) 
         found = np.linalg.norm(np.diff(feet, axis=0), axis=-1) * clip.rate
         stands = true < STANDS
         slide = found[stands].mean() if stands.sum() > 20 else np.nan
-    away_root = np.nan
+    away_root = root_acc = np.nan
     if root is not None:
-        away_root = np.linalg.norm(root - clip.truth[:, [23, 24]].mean(1), axis=-1).mean()
+        from_root = root - clip.truth[:, [23, 24]].mean(1)
+        away_root = np.linalg.norm(from_root, axis=-1).mean()
+        root_acc = np.linalg.norm(np.diff(from_root, 2, axis=0), axis=-1).mean()
     return Scores(
         1000 * aligned_error(a, b),
         1000 * float(np.linalg.norm(away, axis=-1).mean()),
@@ -298,6 +301,7 @@ def score(clip: Clip, points: Floats, feet: Floats | None, root: Floats | None) 
         1000 * float(lag),
         100 * float(spread),
         100 * float(away_root),
+        1000 * float(root_acc),
         100 * float(slide),
     )
 

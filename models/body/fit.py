@@ -34,23 +34,22 @@ from bodystream.models.body.skeleton import CHEST, HEAD, PARENTS
 
 # Elbow, knee and the others beyond their limits: a tenth of a radian costs as much as a joint 10 cm off.
 LIMITS = 1.0
-# Shoulders and hips alone do not tell how the back bends between them, nor a straight limb how it is turned about
-# itself: such freedoms are drawn weakly to the rest pose. Per rad² (balls: of the sine).
-CHEST_PRIOR, HEAD_PRIOR = 3e-4, 1e-4
-TWIST_PRIOR, ANKLE_TURN_PRIOR, OTHER_PRIOR = 3e-5, 1e-4, 1e-5
-DAMPING = 1e-5  # of each step, so that what nothing tells about stays where it is
+# How far a joint is from the rest pose, rad, one deviation (balls: the sine): shoulders and hips alone do not tell
+# how the back bends between them, nor a straight limb how it is turned about itself, and what the fit is free to do
+# it does with the errors of depth. Each counts as much as the targets are wrong: with exact ones, not at all.
+CHEST_BENDS, HEAD_TURNS, TWISTS, WRIST_BENDS, ANKLE_BENDS, ANKLE_TURNS = 0.15, 0.3, 0.5, 0.4, 0.35, 0.25
+DAMPING = 1e-3  # of each step: what hardly anything tells about goes slowly, what nothing does stays
 LEAST_DEPTH = 0.2  # m; nobody is nearer to a camera that sees a person
 START_DAMPING, EASIER, HARDER = 1e-3, 0.3, 8.0  # Levenberg's factor on the diagonal
 STILL = 1e-4  # rad and m: a step this short ends the search
-SLIGHT = 1e-4  # of the energy: so small a gain does too
+SLIGHT = 1e-2  # of the energy: so small a gain does too; the next frame goes on
 
-WARM, COLD = 6, 40  # steps at most, from the last frame's pose and from the closed form
+WARM, COLD = 4, 40  # steps at most, from the last frame's pose and from the closed form
 
-_PRIORS = np.tile(
-    [0.0, TWIST_PRIOR, OTHER_PRIOR, OTHER_PRIOR, 0.0, OTHER_PRIOR, ANKLE_TURN_PRIOR], 2
-)  # (14,); elbows and knees are told well enough
+_BENT = np.array([np.inf, TWISTS, WRIST_BENDS, WRIST_BENDS, np.inf, ANKLE_BENDS, ANKLE_TURNS])
+_PRIORS = np.tile(1 / _BENT**2, 2)  # (14,); elbows and knees are told well enough
 _DRAWN = np.flatnonzero(np.isin(BALLS, [CHEST, HEAD]))  # balls that are drawn to the rest pose, and how much
-_DRAWN_BY = np.array([[CHEST_PRIOR], [HEAD_PRIOR]])
+_DRAWN_BY = 1 / np.array([[CHEST_BENDS], [HEAD_TURNS]]) ** 2
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,7 @@ class Targets:
     root_weights: Doubles  # (N,)
     anchors: Doubles
     anchor_weights: Doubles  # (N, J, 3), each axis by itself
+    doubt: Doubles  # (N,) m², how far `places` are off, squared: what deviations from the rest pose are weighed by
 
     def of(self, chosen: NDArray[np.bool_]) -> "Targets":
         """Those of some of the people."""
@@ -118,8 +118,9 @@ class Fit:
     steps: int
 
 
-def fit(figures: Figures, targets: Targets, start: Posture, steps: int = WARM) -> Fit:
-    """Search from `start` for the postures of least energy, at most `steps` steps for everybody together.
+def fit(figures: Figures, targets: Targets, start: Posture, steps: int = WARM, slight: float = SLIGHT) -> Fit:
+    """Search from `start` for the postures of least energy, at most `steps` steps for everybody together, and no
+    further once nobody's energy falls by more than the share `slight` in a step.
 
     Levenberg's method: a step that makes things worse is not taken, and the next one is more cautious.
     """
@@ -139,7 +140,7 @@ def fit(figures: Figures, targets: Targets, start: Posture, steps: int = WARM) -
         posture = tried.where(better, posture)
         now = _chosen(better, then, now)
         damping *= np.where(better, EASIER, HARDER)
-        if (still | (gain < SLIGHT)).all():
+        if (still | (gain < slight)).all():
             break
     turns = turns_of_posture(posture)
     starts = starts_of(turns, posture.root, figures.bones)
@@ -182,7 +183,7 @@ def equations(figures: Figures, targets: Targets, posture: Posture) -> Equations
     slope[:, ROOT] = pull.sum(1) + targets.root_weights[:, None] * home
     pull += targets.place_weights[..., None] * away
     slope[:, 3:] = (pull.reshape(count, 1, rows) @ flat)[:, 0]
-    value = value + _held(posture, slope, bend)
+    value = value + _held(posture, targets.doubt, slope, bend)
     return Equations(value, slope, bend, points)
 
 
@@ -216,24 +217,23 @@ def _seen(points: Doubles, targets: Targets) -> tuple[Doubles, Doubles, Doubles]
     return value, fixed, pull
 
 
-def _held(posture: Posture, slope: Doubles, bend: Doubles) -> Doubles:
+def _held(posture: Posture, doubt: Doubles, slope: Doubles, bend: Doubles) -> Doubles:
     """Energy (N,) of limits and of what is drawn to the rest pose; adds to `slope` and `bend` in place."""
     known, angles = hinges(), posture.angles
     beyond = angles - np.minimum(np.maximum(angles, known.low), known.high)
-    pulled = LIMITS * beyond + _PRIORS * angles
-    value = (LIMITS * beyond * beyond + _PRIORS * angles * angles).sum(-1)
-    slope[:, ANGLES] += pulled
-    _diagonal(bend)[:, ANGLES] += LIMITS * (beyond != 0) + _PRIORS
+    priors = doubt[:, None] * _PRIORS  # (N, 14)
+    value = (LIMITS * beyond * beyond + priors * angles * angles).sum(-1)
+    slope[:, ANGLES] += LIMITS * beyond + priors * angles
+    _diagonal(bend)[:, ANGLES] += LIMITS * (beyond != 0) + priors
     turns = posture.balls[:, _DRAWN]  # (N, 2, 3, 3)
     back = turns.swapaxes(-1, -2)
     # The axis times the angle's sine. Its d for R exp(d) is half of (tr R - Rᵀ) d.
     sine = (turns - back)[..., _ROWS, _COLUMNS] / 2  # (N, 2, 3)
     by = (np.einsum("nbii->nb", turns)[..., None, None] * _EYE - back) / 2
-    value = value + (_DRAWN_BY * sine * sine).sum((1, 2))
-    bends, slopes = (
-        _DRAWN_BY[..., None] * by.swapaxes(-1, -2) @ by,
-        ((_DRAWN_BY * sine)[:, :, None] @ by)[:, :, 0],
-    )
+    drawn = doubt[:, None, None] * _DRAWN_BY  # (N, 2, 1)
+    value = value + (drawn * sine * sine).sum((1, 2))
+    bends = drawn[..., None] * by.swapaxes(-1, -2) @ by
+    slopes = ((drawn * sine)[:, :, None] @ by)[:, :, 0]
     for i, ball in enumerate(_DRAWN):
         at = slice(TURNS.start + 3 * ball, TURNS.start + 3 * ball + 3)
         slope[:, at] += slopes[:, i]

@@ -69,6 +69,7 @@ def exact(points: np.ndarray, root: np.ndarray, joints: JointSet) -> Targets:
         root_weights=np.zeros(len(root)),
         anchors=np.zeros_like(points),
         anchor_weights=np.zeros_like(points),
+        doubt=np.zeros(len(root)),
     )
 
 
@@ -91,6 +92,7 @@ def test_slope_is_half_the_gradient_of_the_energy(joints):
         root_weights=np.array([0.0, 1.0, 3.0]),
         anchors=scene.points + 0.1,
         anchor_weights=rng.uniform(0, 20, scene.points.shape),
+        doubt=np.array([0.0, 0.01, 0.1]),
     )
     # Far from the truth and beyond the hinges' limits, where every term has a slope.
     posture = scene.truth.moved(rng.normal(0, 0.4, (3, FREEDOMS)))
@@ -114,14 +116,13 @@ def test_bend_is_half_the_hessian_where_all_targets_are_met():
         ahead, behind = (
             equations(scene.figures, scene.targets, scene.truth.moved(s)).slope for s in (move, -move)
         )
-        # Joints meet their targets; the weak pull to the rest pose, which does not, is all that may differ.
         assert np.allclose(exact_bend[:, freedom], (ahead - behind) / (2 * step), atol=2e-3)
 
 
 def test_known_poses_are_recovered_from_nothing():
     scene = Scene(3, 40)
     start = start_of(scene.figures, scene.world, scene.targets)
-    found = fit(scene.figures, scene.targets, start, COLD)
+    found = fit(scene.figures, scene.targets, start, COLD, 0.0)
     off = np.linalg.norm(found.points - scene.points, axis=-1)
     assert off.max() < 0.005
     assert np.median(degrees(found.turns, scene.turns)) < 0.1
@@ -150,7 +151,7 @@ def test_noise_gives_errors_of_its_own_size():
         places=scene.targets.places + rng.normal(0, noise, scene.points.shape),
         rays=scene.targets.rays + rng.normal(0, 0.01, (*scene.points.shape[:2], 2)) / scene.points[..., 2:],
     )
-    found = fit(scene.figures, targets, scene.truth, COLD)
+    found = fit(scene.figures, targets, scene.truth, COLD, 0.0)
     off = found.points - scene.points
     away = np.linalg.norm(off - off[:, [15, 16]].mean(1, keepdims=True), axis=-1)
     raw = np.linalg.norm(targets.places - scene.targets.places, axis=-1)
@@ -161,7 +162,7 @@ def test_noise_gives_errors_of_its_own_size():
 def test_limbs_are_as_long_as_they_are_whatever_the_targets():
     scene, rng = Scene(6, 5), np.random.default_rng(0)
     wild = changed(scene.targets, places=rng.normal(0, 1, scene.points.shape))
-    found = fit(scene.figures, wild, scene.truth, COLD)
+    found = fit(scene.figures, wild, scene.truth, COLD, 0.0)
     _, landmarks = posed(scene.skeleton, found.turns, found.posture.root)
     for a, b, bone in (("left_hip", "left_knee", 5), ("right_elbow", "right_wrist", 4)):
         ends = landmarks[:, [KEYPOINTS.index(a), KEYPOINTS.index(b)]]
@@ -173,7 +174,7 @@ def test_limbs_are_as_long_as_they_are_whatever_the_targets():
 def test_elbows_and_knees_do_not_bend_backwards():
     scene = Scene(7, 8)
     mirrored = scene.targets.places * np.array([1, 1, -1])  # what a flip in depth asks for
-    found = fit(scene.figures, changed(scene.targets, places=mirrored), scene.truth, COLD)
+    found = fit(scene.figures, changed(scene.targets, places=mirrored), scene.truth, COLD, 0.0)
     known = hinges()
     hard = [i for i, segment in enumerate(HINGES) if segment in (4, 8, 11, 15)]
     assert (found.posture.angles[:, hard] > known.low[hard] - 0.3).all()
@@ -266,5 +267,5 @@ def test_vnects_joints_pose_the_body_too():
     scene = Scene(13, 20, VNECT_21)
     rng = np.random.default_rng(0)
     near = scene.truth.moved(rng.normal(0, 0.1, (20, FREEDOMS)))
-    found = fit(scene.figures, scene.targets, near, COLD)
+    found = fit(scene.figures, scene.targets, near, COLD, 0.0)
     assert np.linalg.norm(found.points - scene.points, axis=-1).max() < 0.01

@@ -303,7 +303,7 @@ class Sway(Walk):
         weights[:, FEET] = 1e3
         self.targets = Targets(
             still, weights[..., 0] * 0, still[..., :2], weights[..., 0] * 0,
-            self.start.root, np.full(1, 10.0), points.astype(np.float64), weights,
+            self.start.root, np.full(1, 10.0), points.astype(np.float64), weights, np.zeros(1),
         )  # fmt: skip
 
     def at(self, time):
