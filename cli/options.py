@@ -52,6 +52,14 @@ Mesh = Annotated[
         "--mesh", help="Everybody's body surface in .glb, in place of bare bones.", rich_help_panel=OUTPUT
     ),
 ]
+View = Annotated[
+    bool,
+    typer.Option(
+        "--view",
+        help="Open the viewer Rerun: picture, space, latencies; extra `viewer`. -o NAME.rrd records the same.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Show = Annotated[bool, typer.Option("--show", help="Open a live window.", rich_help_panel=OUTPUT)]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the summary as JSON on stdout.", rich_help_panel=OUTPUT)

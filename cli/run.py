@@ -30,6 +30,7 @@ def run(
     texture: o.TextureName = None,
     mesh: o.Mesh = False,
     show: o.Show = False,
+    view: o.View = False,
     json: o.Json = False,
     quiet: o.Quiet = False,
     start: o.Start = None,
@@ -101,6 +102,7 @@ def run(
     from bodystream.pipeline.lens import open_lens
     from bodystream.pipeline.runner import Run, Wiring
     from bodystream.pipeline.sinks import open_sinks
+    from bodystream.pipeline.sinks.rerun import RerunSink
     from bodystream.pipeline.source import open_source
     from bodystream.pipeline.stages import Choices, Placement, pose_keys, surface_keys
     from bodystream.pipeline.types import Header
@@ -129,6 +131,7 @@ def run(
             hud=Hud(),
             mesh=mesh,
         )
+        sinks += [RerunSink(None, mesh=mesh)] if view else []
         choices = Choices(
             detect=detect,
             segment=segment,

@@ -28,7 +28,7 @@ NTSC = Fraction(30000, 1001)
 EXTRA = {
     "parts": list(PARTS),
     "surface": {"name": "bodystream-anny", "sha256": "cd" * 32},
-    "camera": {"up": [0.0, -1.0, 0.0]},
+    "camera": {"up": [0.0, -1.0, 0.0], "focal_px": [50.0, 50.0], "center": [32.0, 24.0]},
     "joints": list(JOINTS),
 }
 

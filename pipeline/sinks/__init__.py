@@ -19,6 +19,7 @@ from bodystream.pipeline.sinks.npz import NpzSink
 from bodystream.pipeline.sinks.overlay import OverlaySink
 from bodystream.pipeline.sinks.parquet import ParquetSink
 from bodystream.pipeline.sinks.poses import Everybody, OnePerson, PoseSink, numbered
+from bodystream.pipeline.sinks.rerun import RerunSink
 from bodystream.pipeline.sinks.trace import TraceSink
 from bodystream.pipeline.sinks.trc import write_trc
 from bodystream.pipeline.types import Image, Result, Sink
@@ -56,6 +57,7 @@ WRITERS: dict[str, Callable[[Path, Wishes], Sink]] = {
     ".mp4": lambda path, wishes: OverlaySink(path, wishes.draw, tell=wishes.tell),
     ".npz": lambda path, _wishes: NpzSink(path),
     ".parquet": lambda path, _wishes: ParquetSink(path),
+    ".rrd": lambda path, wishes: RerunSink(path, mesh=wishes.mesh),
     ".trace.json": lambda path, _wishes: TraceSink(path),
     ".trc": lambda path, wishes: PoseSink(path, OnePerson(write_trc), tell=wishes.tell),
 }

@@ -1,10 +1,12 @@
 """Every sink through the same cases; what is particular to one format is in tests/golden."""
 
+import importlib
 import json
 import os
 import resource
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -101,6 +103,16 @@ def bvh_people(path: Path) -> int:
     return sum(len(read_bvh(file).places["Hips"]) > 0 for file in files(path))
 
 
+def rrd_frames(path: Path) -> int:
+    chunk = importlib.import_module("rerun.chunk")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "RRD file has no footer")
+        pieces = [
+            piece for piece in chunk.RrdReader(str(path)).stream() if piece.entity_path == "/latency/detect"
+        ]
+    return sum(piece.num_rows for piece in pieces)
+
+
 FRAMES, PEOPLE, POSES, IDS = "frames", "people", "poses", "ids"
 READERS: dict[str, tuple[str, Callable[[Path], int]]] = {
     ".jsonl": (FRAMES, lambda path: len(list(results.read(path)))),
@@ -113,6 +125,7 @@ READERS: dict[str, tuple[str, Callable[[Path], int]]] = {
     ".c3d": (POSES, c3d_poses),
     ".glb": (IDS, lambda path: len(Glb(path).people)),
     ".parquet": (PEOPLE, lambda path: pyarrow.parquet.read_table(path).num_rows),
+    ".rrd": (FRAMES, rrd_frames),
     ".trc": (POSES, trc_poses),
     ".mp4": (FRAMES, video_frames),
     ".mkv": (FRAMES, video_frames),
@@ -139,6 +152,8 @@ def test_no_sink_is_left_out() -> None:
 
 @pytest.fixture(params=sorted(READERS))
 def suffix(request: pytest.FixtureRequest) -> str:
+    if request.param == ".rrd":
+        pytest.importorskip("rerun")  # the extra `viewer`
     return str(request.param)
 
 
@@ -242,7 +257,9 @@ def full_disk(size: int) -> Iterator[None]:
 
 def test_a_full_disk(path: Path, suffix: str) -> None:
     # A folder's pictures are files of their own: the third one, with people in it, is too large.
-    size = {FOLDER: 300, ".glb": 200_000}.get(suffix, 400_000 if suffix in VIDEOS else 20_000)
+    size = {FOLDER: 300, ".glb": 200_000, ".rrd": 400_000}.get(
+        suffix, 400_000 if suffix in VIDEOS else 20_000
+    )
     found = [recordings.result(i, *(recordings.person(j, pose=True) for j in range(4))) for i in range(300)]
     if suffix == FOLDER:
         found[:2] = recordings.result(0), recordings.result(1)
