@@ -99,12 +99,6 @@ def lift(
     noise: Annotated[
         str, typer.Option(help="The landmark net's errors: hand, fitted, or mixed of both.")
     ] = "mixed",
-    drawn: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Drawn people that the landmark net has looked at, to learn from too."
-        ),
-    ] = None,
     samples: Samples = 20_000_000,
     batch: Batch = 2048,
     rate: Rate = 1.5e-3,
@@ -136,7 +130,7 @@ def lift(
     settings = Settings(
         samples, batch, rate, seed, minutes, validate_every, held_out, *hardware(device, processes)
     )
-    return _train(LIFT, sources(poses, noise, drawn), folder, settings, resume=resume)
+    return _train(LIFT, sources(poses, noise), folder, settings, resume=resume)
 
 
 def _train(

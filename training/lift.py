@@ -18,17 +18,13 @@ from bodystream.models.lift_layout import (
     JOINTS,
     KNEES,
     NOSE,
-    POINTS,
     SHOULDERS,
     SIZE_M,
-    SURE,
     TOES,
-    UP,
     WORLD,
     WRISTS,
-)  # fmt: skip
+)
 from bodystream.models.nets.lift import Lift
-from bodystream.training.lift_clips import LEARNT, examples, read_clips
 from bodystream.training.lift_noise import Fitted, HandSet, Landmarks, Mixed
 from bodystream.training.lift_people import Scene, scene
 from bodystream.training.motion import windows
@@ -51,9 +47,6 @@ BONES = (
     *((a.start + side, b.start + side) for a, b in _LIMBS for side in (0, 1)),
     *((_LEFT, _RIGHT), (HIPS.start, HIPS.start + 1), (NOSE, _LEFT), (NOSE, _RIGHT)),
 )
-DRAWN = 0.25  # share of a batch that the landmark net has really looked at
-# For each joint the one on the other side.
-OTHER_SIDE = [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 12, 14, 13]
 BONE_WEIGHT = 0.3  # of their errors, to that of the joints
 
 
@@ -65,65 +58,35 @@ class Noise(Protocol):
 
 
 class People:
-    """An endless source of people. `motion` None: made-up poses alone.
+    """An endless source of people. `motion` None: made-up poses alone."""
 
-    `drawn` are inputs (M, 93) and joints (M, 15, 3) of people whom the landmark net has looked at, as `examples`
-    gives them: of every batch a share of DRAWN, as they are or mirrored.
-    """
-
-    def __init__(
-        self, motion: Motion | None, noise: Noise, drawn: tuple[Floats, Floats] | None = None
-    ) -> None:
-        self._motion, self._noise, self._drawn = motion, noise, drawn
+    def __init__(self, motion: Motion | None, noise: Noise) -> None:
+        self._motion, self._noise = motion, noise
 
     def batches(self, seed: int, rank: int, size: int) -> Iterator[tuple[Floats, Floats]]:
         """Yield inputs (N, 93) and joints (N, 15, 3) in the view's axes, units of `lift_layout.SIZE_M`."""
         rng = np.random.default_rng([seed, rank])
-        share = 0 if self._drawn is None else round(DRAWN * size)
         while True:
-            inputs, joints = self._made_up(size - share, rng)
-            if self._drawn is not None:
-                chosen = rng.integers(len(self._drawn[0]), size=share)
-                examples = self._drawn[0][chosen], self._drawn[1][chosen]
-                halves = zip(examples, mirrored(*examples), strict=True)
-                either = rng.random(share) < 0.5
-                more = [np.where(either.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in halves]
-                inputs, joints = np.concatenate([inputs, more[0]]), np.concatenate([joints, more[1]])
-            yield inputs, joints
-
-    def _made_up(self, size: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        there = scene(windows(self._motion, size, 1, rng)[:, 0], rng)
-        found = self._noise(there, rng)
-        view = seen(found.rays, found.sure, found.world)
-        return view.inputs, there.joints @ view.turns.swapaxes(1, 2)
-
-
-def mirrored(inputs: Floats, joints: Floats) -> tuple[Floats, Floats]:
-    """The same people with left and right exchanged: inputs (N, 93) and joints (N, 15, 3)."""
-    other = inputs.copy()
-    for part, axes in ((POINTS, 2), (WORLD, 3)):
-        places = inputs[:, part].reshape(-1, JOINTS, axes)[:, OTHER_SIDE]
-        other[:, part] = (places * [-1, *[1] * (axes - 1)]).reshape(len(inputs), -1)
-    other[:, SURE] = inputs[:, SURE][:, OTHER_SIDE]
-    other[:, UP.start + 1] *= -1
-    return other, (joints[:, OTHER_SIDE] * np.array([-1, 1, 1], np.float32)).astype(np.float32)
+            there = scene(windows(self._motion, size, 1, rng)[:, 0], rng)
+            found = self._noise(there, rng)
+            view = seen(found.rays, found.sure, found.world)
+            yield view.inputs, there.joints @ view.turns.swapaxes(1, 2)
 
 
 NOISES: Mapping[str, Noise] = {"hand": HandSet(), "fitted": Fitted(), "mixed": Mixed((HandSet(), Fitted()))}
 
 
-def sources(poses: Path | None, noise: str, drawn: Path | None = None) -> tuple[People, People]:
-    """The source to learn from and the held-out one, with a noise of NOISES; the first with the clips in a folder.
+def sources(poses: Path | None, noise: str) -> tuple[People, People]:
+    """The source to learn from and the held-out one, with a noise of NOISES.
 
-    Raises UsageError for another noise, and what `read_motion` and `read_clips` raise.
+    Raises UsageError for another noise, and what `read_motion` raises.
     """
     if noise not in NOISES:
         raise UsageError(f"--noise {noise}: expected {', '.join(NOISES)}")
     motion = None if poses is None else read_motion(poses)
     known = None if motion is None else motion.without(HELD_OUT_SUBJECTS)
     unseen = None if motion is None else motion.of(HELD_OUT_SUBJECTS)
-    looked_at = None if drawn is None else examples(read_clips(drawn, LEARNT))
-    return People(known, NOISES[noise], looked_at), People(unseen, NOISES[noise])
+    return People(known, NOISES[noise]), People(unseen, NOISES[noise])
 
 
 def loss(net: Lift, batch: tuple[Tensor, ...], draw: torch.Generator, bf16: bool) -> Tensor:  # noqa: ARG001

@@ -1,6 +1,6 @@
-"""What the landmark net said of drawn people, beside what is so: as `measure_lift` notes it and training uses it."""
+"""What the landmark net said of drawn people, beside what is so: as `measure_lift` notes it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,15 +57,8 @@ def write(path: Path, columns: Mapping[str, NDArray[Any]]) -> None:
     np.savez_compressed(path, allow_pickle=False, **columns)
 
 
-def examples(clips: Sequence[Clip]) -> tuple[Floats, Floats]:
-    """What lift-s is given of each frame, (M, 93), and the joints as they are, (M, 15, 3); of both nets."""
-    parts = [examples_of(clip, net) for clip in clips for net in range(len(NETS))]
-    inputs, joints = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return inputs, joints
-
-
-def examples_of(clip: Clip, net: int) -> tuple[Floats, Floats]:
-    """The same of one net and clips of one length."""
+def examples(clip: Clip, net: int) -> tuple[Floats, Floats]:
+    """What lift-s is given of each frame that is kept, (M, 93), and the joints as they are, (M, 15, 3)."""
     scene, said, good = scene_of(clip), heard(clip, net), kept(clip, net)
     view = seen(said.rays, said.sure, said.world)
     joints = scene.joints @ view.turns.swapaxes(1, 2)

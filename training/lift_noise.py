@@ -24,7 +24,7 @@ from bodystream.models.lift_layout import (
     SIZE_M,
     TOES,
     WRISTS,
-)  # fmt: skip
+)
 from bodystream.training.lift_people import Scene
 from bodystream.training.motion import rotations
 

@@ -19,7 +19,7 @@ from bodystream.models.nets.lift import Lift
 from bodystream.models.weights.lift import load_lift
 from bodystream.training.learner import HELD_OUT_SEED
 from bodystream.training.lift import NOISES, People, errors_mm
-from bodystream.training.lift_clips import HELD_OUT, NETS, examples_of, read_clips
+from bodystream.training.lift_clips import HELD_OUT, NETS, examples, read_clips
 from bodystream.training.poses import HELD_OUT_SUBJECTS, read_motion
 
 Floats = NDArray[np.float32]
@@ -49,7 +49,7 @@ def main() -> None:
         print(row(f"{name} errors, made-up poses", net, inputs, joints))
     if given.drawn is not None:
         for k, name in enumerate(NETS):
-            parts = [examples_of(clip, k) for clip in read_clips(given.drawn, HELD_OUT)]
+            parts = [examples(clip, k) for clip in read_clips(given.drawn, HELD_OUT)]
             inputs, joints = (np.concatenate(each) for each in zip(*parts, strict=True))
             print(row(f"drawn, {name}", net, inputs, joints))
 
