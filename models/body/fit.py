@@ -137,8 +137,10 @@ def fit(figures: Figures, targets: Targets, start: Posture, steps: int = WARM, s
         better = then.value <= now.value
         gain = np.where(better, (now.value - then.value) / np.maximum(now.value, 1e-12), 1.0)
         still = np.abs(step).max(-1, initial=0) < STILL
-        posture = tried.where(better, posture)
-        now = _chosen(better, then, now)
+        if better.all():
+            posture, now = tried, then
+        else:
+            posture, now = tried.where(better, posture), _chosen(better, then, now)
         damping *= np.where(better, EASIER, HARDER)
         if (still | (gain < slight)).all():
             break
@@ -148,8 +150,6 @@ def fit(figures: Figures, targets: Targets, start: Posture, steps: int = WARM, s
 
 
 def _chosen(better: NDArray[np.bool_], a: Equations, b: Equations) -> Equations:
-    if better.all():
-        return a
     return Equations(
         np.where(better, a.value, b.value),
         np.where(better[:, None], a.slope, b.slope),
@@ -229,7 +229,7 @@ def _held(posture: Posture, doubt: Doubles, slope: Doubles, bend: Doubles) -> Do
     back = turns.swapaxes(-1, -2)
     # The axis times the angle's sine. Its d for R exp(d) is half of (tr R - Rᵀ) d.
     sine = (turns - back)[..., _ROWS, _COLUMNS] / 2  # (N, 2, 3)
-    by = (np.einsum("nbii->nb", turns)[..., None, None] * _EYE - back) / 2
+    by = (np.trace(turns, axis1=2, axis2=3)[..., None, None] * _EYE - back) / 2
     drawn = doubt[:, None, None] * _DRAWN_BY  # (N, 2, 1)
     value = value + (drawn * sine * sine).sum((1, 2))
     bends = drawn[..., None] * by.swapaxes(-1, -2) @ by

@@ -244,12 +244,13 @@ def derivatives(turns: Doubles, starts: Doubles, points: Doubles, moves: Doubles
     `moves` (P, 35) is 1 where a freedom moves a point and 0 where not: see `moves_of`.
     """
     a = axes_of(turns)  # (N, 3, 35)
-    p = starts[:, SEGMENT_OF].swapaxes(1, 2)  # (N, 3, 35)
+    p = np.ascontiguousarray(starts[:, SEGMENT_OF].swapaxes(1, 2))  # (N, 3, 35)
     a, r = a[:, None] * moves[:, None], points[..., None] - p[:, None]  # (N, P, 3, 35)
-    return a[:, :, _NEXT] * r[:, :, _LAST] - a[:, :, _LAST] * r[:, :, _NEXT]
-
-
-_NEXT, _LAST = [1, 2, 0], [2, 0, 1]
+    out = np.empty_like(r)
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):  # the cross product
+        np.multiply(a[:, :, j], r[:, :, k], out=out[:, :, i])
+        out[:, :, i] -= a[:, :, k] * r[:, :, j]
+    return out
 
 
 def moves_of(owners: NDArray[np.intp]) -> Doubles:
@@ -266,11 +267,12 @@ def skew(vectors: Doubles) -> Doubles:
 
 def exponential(vectors: Doubles) -> Doubles:
     """Rotations (..., 3, 3) about vectors (..., 3) by their lengths, rad. Source: Rodrigues."""
-    angle2 = (vectors * vectors).sum(-1)[..., None, None]
-    angle = np.sqrt(angle2)
-    small = angle2 < 1e-12
-    safe = np.where(small, 1.0, angle)
-    first = np.where(small, 1.0, np.sin(safe) / safe)
-    second = np.where(small, 0.5, (1 - np.cos(safe)) / (safe * safe))
-    matrix = skew(vectors)
-    return np.asarray(_EYE + first * matrix + second * (matrix @ matrix))
+    angle = np.maximum(np.sqrt((vectors * vectors).sum(-1)), 1e-9)  # (...)
+    cosine = np.cos(angle)
+    sines = vectors * (np.sin(angle) / angle)[..., None]
+    matrix = (vectors * ((1 - cosine) / (angle * angle))[..., None])[..., None] * vectors[..., None, :]
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        matrix[..., i, i] += cosine
+        matrix[..., k, j] += sines[..., i]
+        matrix[..., j, k] -= sines[..., i]
+    return matrix
