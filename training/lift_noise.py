@@ -157,7 +157,7 @@ def _world(view: Floats, clean: NDArray[np.float64], rng: np.random.Generator) -
 
 
 FILE = "lift_noise.npz"
-TOLD = 45 + 30  # numbers a step: world joints and errors in the picture
+TOLD = 45 + 30  # numbers a person: world joints and errors in the picture
 CONFIDENCE = 15
 
 

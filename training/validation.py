@@ -1,4 +1,4 @@
-"""How good a net is on people it has not learned from."""
+"""How good dense-s is on people it has not learned from."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -146,6 +146,14 @@ def test_weights_of_another_network_are_refused(tmp_path):
         load_lift(tmp_path / "lift-s.safetensors")
 
 
+def test_landmarks_that_are_no_body_give_numbers():
+    rays, world = np.zeros((2, 33, 2), np.float32), np.zeros((2, 33, 3), np.float32)
+    rays[1] = 1e4  # where a lens that distorts much may put what lies at a border
+    with torch.inference_mode():
+        net = LiftNet(lambda inputs: [LiftModule()(torch.from_numpy(inputs)).numpy()])
+        assert np.isfinite(net(rays, np.ones((2, 33), np.float32), world)).all()
+
+
 # -- the stage
 
 LENS = replace(GUESS, focal_px=800.0)
