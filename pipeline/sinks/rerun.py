@@ -1,7 +1,9 @@
 """A run in the viewer Rerun, live or as a recording: `--view`, `.rrd`. Needs the extra `viewer`."""
 
 import os
+import socket
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +27,13 @@ from bodystream.pipeline.types import End, Floats, Frame, Header, Image, Person,
 
 MEDIA_TIME = "media time"
 IMAGE, PEOPLE, LATENCY = "camera/image", "people", "latency"
+WAITING = "waiting"  # not among the plotted: seconds of it would flatten the milliseconds of work
+VIEWER = (
+    "127.0.0.1",
+    9876,
+)  # Rerun's own port, on this machine only: its own way to open it listens on all addresses
+VIEWER_PATIENCE_NS = 20_000_000_000
+POLL_S = 0.1
 JPEG_QUALITY = (
     80  # of the pictures that are shown: a tenth of the bytes, and no difference at the size of a view
 )
@@ -82,14 +91,13 @@ class RerunSink:
         rr = self._rr
         if self._file is not None:
             self._file.open()
-        self._recording = rr.RecordingStream(f"bodystream {header.source.name}")
+        self._recording = rr.RecordingStream("bodystream")
+        self._recording.send_recording_name(header.source.name)
         if self._file is not None:
             self._bytes = self._recording.binary_stream()
         else:
-            try:
-                self._recording.spawn()
-            except RuntimeError as error:
-                raise SinkError(f"cannot open the viewer: {error}") from error
+            _open_viewer(self._clock)
+            self._recording.connect_grpc(f"rerun+http://{VIEWER[0]}:{VIEWER[1]}/proxy")
         self._recording.send_blueprint(_views(rr.blueprint, space="camera" in header.extra))
         self._fixed("/", rr.ViewCoordinates.RIGHT_HAND_Y_UP)
         labels = [rr.AnnotationInfo(id=i, color=_rgb(i), label=f"person {i}") for i in range(1, 256)]
@@ -129,7 +137,8 @@ class RerunSink:
             | {f"{PEOPLE}/{person.id}" for person in result.people if person.pose3d is not None}
         )
         for span in result.spans:
-            self._log(f"{LATENCY}/{span.stage.replace(' ', '_')}", self._rr.Scalars(span.host_ns * MS))
+            root = WAITING if span.stage in ("wait", "end to end") else LATENCY
+            self._log(f"{root}/{span.stage.replace(' ', '_')}", self._rr.Scalars(span.host_ns * MS))
         for event in result.events:
             self._log("events", self._rr.TextLog(event))
         self._flush()
@@ -227,6 +236,32 @@ class RerunSink:
             bones = pose.lengths
         self._bodies[root] = (bones, surface)
         return blend(surface, own_segments(skeleton, pose.turns, pose.root))
+
+
+def _open_viewer(clock: Callable[[], int]) -> None:
+    """Start the viewer, unless one runs, and wait until it listens. Raises SinkError where it does not begin to."""
+    if _listens():
+        return
+    host, port = VIEWER
+    words = [sys.executable, "-m", "rerun", "--bind", host, "--port", str(port), "--hide-welcome-screen"]
+    viewer = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    given_up_ns = clock() + VIEWER_PATIENCE_NS
+    while not _listens():
+        if viewer.poll() is not None or clock() > given_up_ns:
+            raise SinkError(
+                "cannot open the viewer: it does not start here; try `python -m rerun`, which says why"
+            )
+        time.sleep(POLL_S)
+
+
+def _listens() -> bool:
+    try:
+        socket.create_connection(VIEWER, timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def one_stream(encoded: bytes, *, first: bool) -> bytes:
