@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,7 +29,7 @@ from bodystream.training.lift_people import DISTANCE_M, cameras, pictures
 from bodystream.training.motion import windows
 from bodystream.training.people import make_figure
 from bodystream.training.poses import HELD_OUT_SUBJECTS, Motion, read_motion
-from bodystream.training.rendered import Image, drawn, painted
+from bodystream.training.rendered import Drawn, Image, drawn, painted
 
 Floats = NDArray[np.float32]
 
@@ -57,11 +58,11 @@ def main() -> None:
         given.folder.mkdir(parents=True, exist_ok=True)
         motion = read_motion(given.poses)
         pictures_at = sorted(given.backgrounds.glob("*.jpg"))
-        for name, part, count in (
-            (LEARNT, motion.without(HELD_OUT_SUBJECTS), given.clips),
-            (HELD_OUT, motion.of(HELD_OUT_SUBJECTS), given.held_out),
+        for name, stream, part, count in (
+            (LEARNT, 6, motion.without(HELD_OUT_SUBJECTS), given.clips),
+            (HELD_OUT, 8, motion.of(HELD_OUT_SUBJECTS), given.held_out),
         ):
-            rng = np.random.default_rng([given.seed, len(name)])
+            rng = np.random.default_rng([given.seed, stream])
             found = list(clips(part, pictures_at, count, given.steps, rng))
             columns = {key: np.stack([getattr(each, key) for each in found]) for key in Clip._fields}
             write(given.folder / name, columns)
@@ -159,50 +160,82 @@ def _low_rank(covariance: NDArray[np.floating]) -> tuple[Floats, Floats]:
     return factor, np.sqrt(np.maximum(np.diag(covariance) - (factor**2).sum(1), 0))
 
 
+class Shot(NamedTuple):
+    """One drawn person over T steps: their frames, the camera's focal length, px, and the pictures' size."""
+
+    frames: list[Drawn]
+    focal_px: float
+    size: NDArray[np.int64]
+
+    @property
+    def truth(self) -> Floats:
+        """Landmarks (T, 33, 3) in camera axes, m."""
+        return np.stack([frame.marks for frame in self.frames])
+
+    @property
+    def flat(self) -> Floats:
+        """The same in px: (T, 33, 2)."""
+        truth = self.truth
+        flat = self.focal_px * truth[..., :2] / np.maximum(truth[..., 2:], 0.2) + self.size / 2
+        return flat.astype(np.float32)
+
+    @property
+    def box(self) -> Floats:
+        """Round the landmarks of the first frame, within the picture: (4,)."""
+        low, high = self.flat[0].min(0), self.flat[0].max(0)
+        return np.clip(np.concatenate([low, high]), 0, [*self.size, *self.size]).astype(np.float32)
+
+
 def clips(
     motion: Motion, backgrounds: list[Path], count: int, steps: int, rng: np.random.Generator
 ) -> Iterator[Clip]:
     """Draw and look; clips in which a net loses the person or takes their back for the front are left out."""
     nets = [PoseNet(open_session(prepare(name), device="cpu", threads=1)) for name in NETS]
+    for shot in shots(motion, backgrounds, count, steps, rng):
+        found = [each for net in nets if (each := followed(net, shot))]
+        if len(found) < len(nets):
+            continue
+        landmarks, world = (
+            np.stack([[getattr(pose, name) for pose in poses] for poses in found])
+            for name in ("landmarks", "world")
+        )
+        if not is_flipped(landmarks, shot.flat):
+            yield Clip(shot.truth, np.float32(shot.focal_px), shot.size, landmarks, world[..., :3])  # type: ignore[arg-type]
+
+
+def shots(
+    motion: Motion, backgrounds: list[Path], count: int, steps: int, rng: np.random.Generator
+) -> Iterator[Shot]:
+    """Draw people in motion."""
     turns, turned = windows(motion, count, steps, rng), cameras(count, rng)
     half, focal = pictures(count, rng)
+    nearest, furthest = np.log(DISTANCE_M)
     for i in range(count):
         size = np.round(LONG_PX * half[i]).astype(np.int64)
         focal_px = float(focal[i]) * LONG_PX / 2
-        away = np.exp(rng.uniform(*np.log(DISTANCE_M)))
-        place = away * np.array([*np.clip(rng.normal(0, 0.25, 2), -0.6, 0.6) * size / 2 / focal_px, 1])
+        away = np.exp(rng.uniform(nearest, furthest))
+        aside = np.clip(rng.normal(0, 0.25, 2), -0.6, 0.6) * size / 2 / focal_px
+        place = (away * np.array([*aside, 1])).astype(np.float32)
         figure, paint = make_figure(rng), painted(rng)
         ground = background(backgrounds, size, rng)
-        images, truth = zip(
-            *(
-                drawn(figure, paint, pose, turned[i], place.astype(np.float32), focal_px, ground)
-                for pose in turns[i]
-            ),
-            strict=True,
+        frames = [drawn(figure, paint, pose, turned[i], place, focal_px, ground) for pose in turns[i]]
+        grain = rng.uniform(1, 8)
+        yield Shot(
+            [frame._replace(picture=_grainy(frame.picture, grain, rng)) for frame in frames], focal_px, size
         )
-        noise = rng.uniform(1, 8)
-        images = tuple(_grainy(image, noise, rng) for image in images)
-        found = [followed(net, images, _box(truth[0], focal_px, size)) for net in nets]
-        if any(each is None for each in found):
-            continue
-        landmarks, world = (np.stack(each) for each in zip(*(each for each in found if each), strict=True))
-        flat = focal_px * np.stack(truth)[..., :2] / np.stack(truth)[..., 2:] + size / 2
-        if _is_flipped(landmarks, flat.astype(np.float32)):
-            continue
-        yield Clip(np.stack(truth), np.float32(focal_px), size, landmarks, world)  # type: ignore[arg-type]
 
 
-def followed(net: PoseNet, images: tuple[Image, ...], box: Floats) -> tuple[Floats, Floats] | None:
-    """Landmarks (T, 33, 3) and world (T, 33, 3) of the person in the box of the first picture; None if lost."""
-    crop: Crop = net(images[0], [crop_of_box(box)])[0].next_crop
+def followed(net: PoseNet, shot: Shot) -> list[Pose]:
+    """What the net says of the person in each frame, led on by their own landmarks; nothing if it loses them."""
+    crop: Crop = net(shot.frames[0].picture, [crop_of_box(shot.box)])[0].next_crop
     poses: list[Pose] = []
-    for image in images:
-        pose = net(image, [crop])[0]
+    for frame in shot.frames:
+        pose = net(frame.picture, [crop])[0]
         if pose.presence < LEAST_PRESENCE:
-            return None
+            return []
         poses.append(pose)
         crop = pose.next_crop
-    return np.stack([p.landmarks for p in poses]), np.stack([p.world[:, :3] for p in poses])
+    return poses
 
 
 def background(paths: list[Path], size: NDArray[np.int64], rng: np.random.Generator) -> Image:
@@ -220,14 +253,8 @@ def _grainy(image: Image, deviation: float, rng: np.random.Generator) -> Image:
     return np.clip(image + grain, 0, 255).astype(np.uint8)
 
 
-def _box(truth: Floats, focal_px: float, size: NDArray[np.int64]) -> Floats:
-    flat = focal_px * truth[:, :2] / np.maximum(truth[:, 2:], 0.2) + size / 2
-    low, high = flat.min(0), flat.max(0)
-    return np.clip(np.concatenate([low, high]), 0, [*size, *size]).astype(np.float32)
-
-
-def _is_flipped(landmarks: Floats, flat: Floats) -> bool:
-    """Whether left and right are exchanged in some frame: (2, T, 33, 3) against (T, 33, 2)."""
+def is_flipped(landmarks: Floats, flat: Floats) -> bool:
+    """Whether left and right are exchanged in some frame: landmarks (K, T, 33, 3) against (T, 33, 2)."""
     limbs = list(LANDMARKS)
     own = np.linalg.norm((landmarks[..., :2] - flat)[:, :, limbs], axis=-1).mean(-1)
     other = np.linalg.norm((landmarks[:, :, SWAP, :2] - flat)[:, :, limbs], axis=-1).mean(-1)

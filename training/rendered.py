@@ -6,6 +6,7 @@ They are mannequins, not photographs: no cloth that hangs, no hair that moves, a
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -90,6 +91,16 @@ def _with_face(colours: NDArray[np.float64], hair: NDArray[np.float64]) -> NDArr
     return out
 
 
+class Drawn(NamedTuple):
+    """A picture, BGR; the person's 33 landmarks (33, 3) in camera axes, m; and their surface's vertices (V, 3):
+    x and y in px of the picture, and the depth from the pelvis in px of that scale.
+    """
+
+    picture: Image
+    marks: Floats
+    vertices: Floats
+
+
 def drawn(
     figure: Figure,
     paint: Paint,
@@ -98,8 +109,8 @@ def drawn(
     place: Floats,
     focal_px: float,
     background: Image,
-) -> tuple[Image, Floats]:
-    """The picture, BGR, of one pose before the background, and the 33 landmarks (33, 3) in camera axes, m.
+) -> Drawn:
+    """One pose before the background.
 
     `turns` (17, 3, 3) in upright axes, `camera` (3, 3) takes these to the camera's, `place` (3,) is the pelvis', m.
     """
@@ -112,8 +123,10 @@ def drawn(
     height, width = background.shape[:2]
     centre = np.array([width / 2, height / 2])
     flat = focal_px * vertices[:, :2] / np.maximum(vertices[:, 2:], 0.2) + centre
-    picture = _rasterised(flat.astype(np.float32), vertices[:, 2] - place[2], colours, background)
-    return picture, marks.astype(np.float32)
+    depth = vertices[:, 2] - place[2]
+    picture = _rasterised(flat.astype(np.float32), depth, colours, background)
+    surface = np.column_stack([flat, depth * focal_px / place[2]])
+    return Drawn(picture, marks.astype(np.float32), surface.astype(np.float32))
 
 
 def _rasterised(flat: Floats, depth: Floats, colours: Floats, background: Image) -> Image:
