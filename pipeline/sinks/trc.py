@@ -23,7 +23,7 @@ def write_trc(path: Path, motion: Motion) -> None:
         "\t\t" + "\t".join(f"X{i}\tY{i}\tZ{i}" for i in range(1, count + 1)) + "\t",
     ]
     row = "\t%.5f" * (3 * count) + "\n"  # to a hundredth of a millimetre
-    blank = "\t" * (3 * count) + "\n"
+    blank = "\t" * (3 * count) + "nan\n"  # OpenSim 4.6 does not see a blank cell at the end of a line
     times, frame = clock.times, 0
     with path.open("w", encoding="ascii", newline="") as file:
         file.writelines(line + "\n" for line in header)

@@ -156,6 +156,19 @@ class TestTrc:
         check(2, {name: places[:, i] for i, name in enumerate(names)}, MARKERS)
 
     @pytest.mark.slow
+    def test_by_opensim(self, folder: Path) -> None:
+        opensim = pytest.importorskip("opensim")
+        table = opensim.TimeSeriesTableVec3(str(folder / "walk.2.trc"))
+        names = list(table.getColumnLabels())
+        columns = {name: table.getDependentColumn(name) for name in names}
+        found = {
+            name: np.array([column[i].to_numpy() for i in range(FRAMES)]) for name, column in columns.items()
+        }
+        check(2, found, MARKERS)
+        assert np.isnan(found["LWrist"][:, 2]).tolist() == (~seen(2)).tolist()
+        assert table.getIndependentColumn()[0] == 2
+
+    @pytest.mark.slow
     def test_by_pose2sim(self, folder: Path) -> None:
         common = pytest.importorskip("Pose2Sim.common")
         table, _, times, names, _ = common.read_trc(folder / "walk.2.trc")
@@ -335,12 +348,14 @@ class TestGlb:
         scene = bpy.context.scene
         scene.render.fps = 30  # keys are put where the scene's rate has them
         bpy.ops.import_scene.gltf(filepath=str(folder / "mesh.glb"))
-        armature = bpy.data.objects["person 1"]
-        found = {name: np.zeros((FRAMES, 3)) for name in BONES}
-        for frame in range(FRAMES):
-            time = frame * 30 / float(RATE)
-            scene.frame_set(int(time), subframe=time % 1)
-            for name in BONES:
-                x, y, z = armature.matrix_world @ armature.pose.bones[name].head
-                found[name][frame] = x, z, -y  # Blender's z is up
-        check(1, found, BONES)
+        for number in (1, 2):
+            armature = bpy.data.objects[f"person {number}"]
+            found = {name: np.zeros((FRAMES, 3)) for name in BONES}
+            for frame in range(FRAMES):
+                time = frame * 30 / float(RATE)
+                scene.frame_set(int(time), subframe=time % 1)
+                for name in BONES:
+                    x, y, z = armature.matrix_world @ armature.pose.bones[name].head
+                    found[name][frame] = x, z, -y  # Blender's z is up
+            check(number, found, BONES)
+        assert found["Head"][AWAY] == pytest.approx(found["LeftFoot"][AWAY]), "hidden: of no size"
