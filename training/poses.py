@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bodystream.errors import SourceNotFound, SourceUnreadable
+from bodystream.models.body.kinematics import matrices
 from bodystream.models.body.pose import cross, turns_of
 from bodystream.models.body.skeleton import LEFT, RIGHT
 from bodystream.models.keypoints import KEYPOINTS
@@ -176,14 +177,7 @@ def about_y(angles: NDArray[np.floating]) -> Floats:
 
 def _quaternions(data: Mapping[str, NDArray[Any]]) -> Floats:
     """Local rotations of the distinct frames as matrices (P, B, 3, 3)."""
-    q = data["quat"][data["distinct"]].astype(np.float32)
-    w, x, y, z = np.moveaxis(q / np.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
-    rows = [
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ]  # fmt: skip
-    return np.stack(rows, axis=-1).reshape(*w.shape, 3, 3)
+    return matrices(data["quat"][data["distinct"]].astype(np.float32))
 
 
 def _cmu_points(data: Mapping[str, NDArray[Any]]) -> Floats:
