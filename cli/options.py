@@ -210,6 +210,15 @@ Contacts = Annotated[
     ),
 ]
 
+DenseRefine = Annotated[
+    bool,
+    typer.Option(
+        "--dense-refine/--no-dense-refine",
+        help="Draw poses to where dense correspondence shows the body's surface.",
+        rich_help_panel=SPACE,
+    ),
+]
+
 PolicyName = Annotated[
     Literal["auto", "every", "latest", "paced"],
     typer.Option(

@@ -61,6 +61,7 @@ def run(
     up: o.Up = None,
     height_m: o.HeightM = None,
     contacts: o.Contacts = True,
+    dense_refine: o.DenseRefine = False,
     policy: o.PolicyName = "auto",
     queue: o.Queue = 2,
     target_fps: o.TargetFps = None,
@@ -145,6 +146,7 @@ def run(
             repair_flips=flip_repair,
             height_m=height_m,
             contacts=contacts,
+            dense_refine=dense_refine,
         )
         lens = open_lens(
             opened.info,

@@ -41,6 +41,7 @@ class Weights:
     steady: float = 0.5  # of what is expected, at 60 frames a second; falls with the square of the step
     root: float = 10.0  # likewise; the picture places the root, and this steadies its depth
     contact: float = 10.0  # as the picture's on a limb's joint: a foot that is held must pull the root
+    surface: float = 0.3  # of a patch of the surface that is fully seen, in the picture
     memory_s: float = 0.01  # of joints from the root
     root_memory_s: float = 0.05
     rest: float = 2.0  # of the rest pose, against how far joints in space are off
@@ -48,14 +49,27 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
+class Surface:
+    """Patches of N people's surfaces that dense maps show: `rays` (N, K, 2), x / z and y / z, and how far they are
+    trusted, `sure` (N, K), 0..1; the segments that the K are fixed to, `owners` (K,), by `arms` (N, K, 3), m."""
+
+    rays: Doubles
+    sure: Doubles
+    owners: NDArray[np.intp]
+    arms: Doubles
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What is seen of N people now: `places` (N, J, 3) of joints from the root, m, and their `rays` (N, J, 2), x / z
-    and y / z, NaN where not; `sure` (N, J), 0..1, and `step_s` (N,), since they were last seen, 0 for new ones."""
+    and y / z, NaN where not; `sure` (N, J), 0..1, and `step_s` (N,), since they were last seen, 0 for new ones;
+    and their surfaces, if they are to be refined by them."""
 
     places: Doubles
     rays: Doubles
     sure: Doubles
     step_s: Doubles
+    surface: Surface | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +131,16 @@ def followed(
         contacts = contacts.watched(*_feet(seen, targets, sure), step_s)
         targets.anchors[:, FEET] = contacts.anchors
         targets.anchor_weights[:, FEET] = weights.contact * contacts.hold[..., None]
+    if seen.surface is not None:
+        surface = seen.surface
+        figures = figures.more(surface.owners, surface.arms)
+        per_metre = weights.picture * weights.surface * home[:, 2:] ** 2
+        targets = targets.more(surface.rays, per_metre * surface.sure)
     found = fit(figures, targets, state.posture, WARM)
+    joints = found.points[:, : len(JOINTS.names)]
     if hold_feet:
-        contacts = contacts.settled(found.points[:, FEET], step_s)
-    away = found.points - found.posture.root[:, None]
+        contacts = contacts.settled(joints[:, FEET], step_s)
+    away = joints - found.posture.root[:, None]
     points = points.after(away, step_s, weights.memory_s)
     share = 1 - np.exp(-step_s / DOUBT_S)
     doubt = state.doubt + share * (_off(seen, away, sure) - state.doubt)

@@ -323,7 +323,10 @@ def fits(
     """Scores and ms a frame of the fit of every clip."""
     for clip in clips:
         stage = FitPose3d(
-            LENS, clip.height if options.get("height") else None, options.get("contacts", True), weights
+            LENS,
+            clip.height if options.get("height") else None,
+            contacts=options.get("contacts", True),
+            weights=weights,
         )
         _, joints, ms = run(clip, stage)
         yield score(clip, joints[:, LIMB_JOINTS, :3], joints[:, FOOT_JOINTS, :3], joints[:, 0, :3]), ms

@@ -8,7 +8,7 @@ much as the depth, not forty-four, or limbs flip in depth.
 Everything is in the camera's axes, m; people come as a batch, N, joints as J.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from bodystream.models.body.freedoms import (
     Posture,
     derivatives,
     hinges,
+    moves_of,
     posture_of,
     starts_of,
     turns_of_posture,
@@ -52,12 +53,14 @@ _DRAWN = np.flatnonzero(np.isin(BALLS, [CHEST, HEAD]))  # balls that are drawn t
 _DRAWN_BY = 1 / np.array([[CHEST_BENDS], [HEAD_TURNS]]) ** 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Figures:
     """N people's bodies as far as the fit needs them: `bones` (N, 17, 3) lead from each segment's parent's start to
-    its own, `arms` (N, J, 3) from a joint's segment's start to the joint, at rest, m."""
+    its own, `arms` (N, J, 3) from the start of a joint's segment, `owners` (J,), to the joint, at rest, m; `moves`
+    (J, 35) tells which turning freedom moves which joint."""
 
-    joints: JointSet
+    owners: NDArray[np.intp]
+    moves: Doubles
     bones: Doubles
     arms: Doubles
 
@@ -67,7 +70,22 @@ class Figures:
         starts = skeleton.starts.astype(np.float64)
         bones = starts - starts[:, PARENTS]
         bones[:, 0] = 0
-        return Figures(joints, bones, joints.at_rest(skeleton) - starts[:, joints.owners])
+        return Figures(
+            joints.owners, joints.moves, bones, joints.at_rest(skeleton) - starts[:, joints.owners]
+        )
+
+    def some(self, people: NDArray[np.bool_] | slice) -> "Figures":
+        """Those of some of the people."""
+        return replace(self, bones=self.bones[people], arms=self.arms[people])
+
+    def more(self, owners: NDArray[np.intp], arms: Doubles) -> "Figures":
+        """With further points, fixed to `owners` (K,) by `arms` (N, K, 3)."""
+        return Figures(
+            np.concatenate([self.owners, owners]),
+            np.concatenate([self.moves, moves_of(owners)]),
+            self.bones,
+            np.concatenate([self.arms, arms], axis=1),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +106,14 @@ class Targets:
     anchors: Doubles
     anchor_weights: Doubles  # (N, J, 3), each axis by itself
     doubt: Doubles  # (N,) m², how far `places` are off, squared: what deviations from the rest pose are weighed by
+
+    def more(self, rays: Doubles, weights: Doubles) -> "Targets":
+        """With further joints that are seen in the picture alone: rays (N, K, 2) and their weights (N, K)."""
+        nowhere, nothing = np.zeros((*weights.shape, 3)), np.zeros_like(weights)
+        added = {"places": nowhere, "place_weights": nothing, "rays": rays, "ray_weights": weights}
+        added |= {"anchors": nowhere, "anchor_weights": nowhere}
+        joined = {name: np.concatenate([getattr(self, name), more], axis=1) for name, more in added.items()}
+        return replace(self, **joined)
 
     def of(self, chosen: NDArray[np.bool_]) -> "Targets":
         """Those of some of the people."""
@@ -162,9 +188,9 @@ def equations(figures: Figures, targets: Targets, posture: Posture) -> Equations
     """The energy at a posture, with its derivatives."""
     turns = turns_of_posture(posture)
     starts = starts_of(turns, posture.root, figures.bones)
-    owners = figures.joints.owners
+    owners = figures.owners
     points = starts[:, owners] + (turns[:, owners] @ figures.arms[..., None])[..., 0]  # (N, J, 3)
-    moves = derivatives(turns, starts, points, figures.joints.moves)  # (N, J, 3, 35)
+    moves = derivatives(turns, starts, points, figures.moves)  # (N, J, 3, 35)
     value, fixed, pull = _seen(points, targets)
     away = points - posture.root[:, None] - targets.places
     value = value + (targets.place_weights[..., None] * away * away).sum((1, 2))
@@ -258,7 +284,7 @@ def start_of(figures: Figures, world: Doubles, targets: Targets) -> Posture:
     posture = posture_of(turns_of(world.astype(np.float32)), np.zeros((len(world), 3)))
     turns = turns_of_posture(posture)
     starts = starts_of(turns, posture.root, figures.bones)
-    owners = figures.joints.owners
+    owners = figures.owners
     points = starts[:, owners] + (turns[:, owners] @ figures.arms[..., None])[..., 0]
     return Posture(placed(points, targets.rays, targets.ray_weights), posture.balls, posture.angles)
 

@@ -92,7 +92,7 @@ def skeleton_of(lengths: Floats) -> Skeleton:
 
 def height_of(lengths: Floats) -> Floats:
     """How tall people with bones `lengths`, (..., 7), stand barefoot: (...), m."""
-    size = lengths[..., LONG].sum(-1) / _rest_lengths()[LONG].sum()
+    size = lengths[..., LONG].sum(-1) / rest_lengths()[LONG].sum()
     return np.asarray(size * np.ptp(load().vertices[:, 1]), np.float32)
 
 
@@ -189,7 +189,8 @@ def _rest_points() -> Mapping[str, Floats]:
 
 
 @cache
-def _rest_lengths() -> Floats:
+def rest_lengths() -> Floats:
+    """Bones of the rest body: (7,), m."""
     marks = landmarks_on(load().vertices)
     return bone_lengths(marks, np.ones(len(marks), np.float32))
 
@@ -203,7 +204,7 @@ def _points_a_metre() -> Floats:
 def _points_of(lengths: Floats) -> Floats:
     """Starts, then landmarks, (50, 3), of a skeleton at rest with bones `lengths` (7,)."""
     rest, bone = _rest_points(), dict(zip(BONES, lengths, strict=True))
-    size = lengths[LONG].sum() / _rest_lengths()[LONG].sum()
+    size = lengths[LONG].sum() / rest_lengths()[LONG].sum()
     shoulders, across = rest["shoulders"], np.array([1, 0, 0], np.float32)
     at = {"pelvis": np.zeros(3), "shoulders": bone["torso"] * _direction(shoulders)}
     at["chest"] = bone["torso"] / np.linalg.norm(shoulders) * rest["chest"]

@@ -40,6 +40,7 @@ class Choices:
     repair_flips: bool = True
     height_m: float | None = None  # of everybody, if known
     contacts: bool = True  # feet that stand do not slide
+    dense_refine: bool = False  # poses in space are drawn to where dense maps show the surface
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ def open_stages(
         corrector = session(choices.dense)
         stages.append(DenseCorrespondence(CorrespondenceNet(corrector), (_info("dense", corrector),)))
     if choices.pose3d != "off":
-        stages.append(FitPose3d(lens, choices.height_m, choices.contacts))
+        stages.append(FitPose3d(lens, choices.height_m, choices.contacts, choices.dense_refine))
     return stages
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bodystream.models.body import patches
 from bodystream.models.body.fit import Figures
 from bodystream.models.body.kinematics import (
     Skeleton,
@@ -19,8 +20,8 @@ from bodystream.models.body.kinematics import (
 )
 from bodystream.models.body.skeleton import LONG
 from bodystream.pipeline.lens import Lens
-from bodystream.pipeline.poses import JOINTS, Seen, State, Weights, begun, followed
-from bodystream.pipeline.types import Floats, Frame, ModelInfo, Person, Pose3d
+from bodystream.pipeline.poses import JOINTS, Seen, State, Surface, Weights, begun, followed
+from bodystream.pipeline.types import Dense, Floats, Frame, ModelInfo, Person, Pose3d
 
 Doubles = NDArray[np.float64]
 
@@ -44,7 +45,8 @@ class FitPose3d:
     """Gives `pose3d`, to people who have been seen once with landmarks that are numbers.
 
     Metres are in proportion to the person's size, `height_m` if it is known, else as the landmarks have it, and in
-    depth to the lens' focal length too. `contacts` holds feet that stand, for cameras that stand too.
+    depth to the lens' focal length too. `contacts` holds feet that stand, for cameras that stand too. `refine` draws
+    the body's surface to where dense maps show it.
     """
 
     name = "pose3d"
@@ -53,9 +55,14 @@ class FitPose3d:
     models: tuple[ModelInfo, ...] = ()
 
     def __init__(
-        self, lens: Lens, height_m: float | None = None, contacts: bool = True, weights: Weights | None = None
+        self,
+        lens: Lens,
+        height_m: float | None = None,
+        contacts: bool = True,
+        refine: bool = False,
+        weights: Weights | None = None,
     ) -> None:
-        self._lens, self._height_m, self._contacts = lens, height_m, contacts
+        self._lens, self._height_m, self._contacts, self._refine = lens, height_m, contacts, refine
         self._weights = weights or Weights()
         self.reset()
 
@@ -92,7 +99,8 @@ class FitPose3d:
         step_s = np.array([float(pts - track.pts) for track in tracks])
         sure = np.where(np.isfinite(landmarks).all(-1), np.clip(landmarks[..., 2], 0, 1), 0.0)  # (N, 33)
         rays = self._rays(landmarks[:, JOINTS.columns, :2], size)
-        seen = Seen(world[:, JOINTS.columns], rays, sure[:, JOINTS.columns], step_s)
+        surface = self._surface(people, skeleton, size) if self._refine else None
+        seen = Seen(world[:, JOINTS.columns], rays, sure[:, JOINTS.columns], step_s, surface)
         state = self._begin(tracks, figures, seen, world)
         found, state = followed(figures, state, seen, self._weights, self._contacts)
         for i, track in enumerate(tracks):
@@ -105,9 +113,8 @@ class FitPose3d:
         for i, track in enumerate(tracks):
             if track.state is None:
                 one = slice(i, i + 1)
-                figure = Figures(JOINTS, figures.bones[one], figures.arms[one])
                 first = Seen(seen.places[one], seen.rays[one], seen.sure[one], seen.step_s[one])
-                track.state = begun(figure, first, np.nan_to_num(world[one]), self._weights)
+                track.state = begun(figures.some(one), first, np.nan_to_num(world[one]), self._weights)
         return State.joined([track.state for track in tracks if track.state is not None])
 
     def _lengths(self, lengths: Floats) -> Floats:
@@ -135,6 +142,17 @@ class FitPose3d:
         lengths = track.lengths if person.body is None else person.body.lengths
         return (world - world[HIPS].mean(0)) * float(track.lengths[LONG].sum() / lengths[LONG].sum())
 
+    def _surface(self, people: Sequence[Person], skeleton: Skeleton, size: tuple[int, int]) -> Surface | None:
+        """The patches of everybody's surface that are seen of anybody."""
+        each = [_shown(person.dense) for person in people]
+        weights = np.stack([one.weights for one in each])  # (N, PATCHES)
+        seen = np.flatnonzero(weights.any(0))
+        if not len(seen):
+            return None
+        rays = self._rays(np.stack([one.pixels for one in each])[:, seen], size)
+        arms = patches.arms(np.stack([one.places for one in each]), skeleton.lengths)
+        return Surface(rays, weights[:, seen], patches.owners()[seen], arms[:, seen])
+
     def _rays(self, pixels: Doubles, size: tuple[int, int]) -> Doubles:
         """Where pixels (N, J, 2) look, distortion undone: x / z, y / z; NaN where a pixel is none."""
         camera = self._lens.of(size)
@@ -143,6 +161,12 @@ class FitPose3d:
         if known.any():
             rays[known] = cv2.undistortPoints(pixels[known][:, None], camera.K, camera.distortion)[:, 0]
         return rays
+
+
+def _shown(dense: Dense | None) -> patches.Shown:
+    if dense is None:
+        return patches.Shown.nothing()
+    return patches.shown(dense.part, dense.uv, dense.confidence, dense.to_image)
 
 
 def _numbers(array: Floats | None, shape: tuple[int, ...]) -> Doubles:

@@ -187,7 +187,7 @@ def test_people_are_fitted_alike_alone_and_together():
     together = fit(scene.figures, scene.targets, near, 5)
     for i in range(6):
         one = np.arange(6) == i
-        figures = Figures(BLAZEPOSE, scene.figures.bones[one], scene.figures.arms[one])
+        figures = scene.figures.some(one)
         alone = fit(figures, scene.targets.of(one), near.of(one), 5)
         assert np.allclose(alone.points[0], together.points[i], atol=1e-4)
 
@@ -195,7 +195,7 @@ def test_people_are_fitted_alike_alone_and_together():
 def test_nobody_is_no_trouble():
     scene = Scene(0, 1)
     none = np.zeros(1, bool)
-    figures = Figures(BLAZEPOSE, scene.figures.bones[none], scene.figures.arms[none])
+    figures = scene.figures.some(none)
     found = fit(figures, scene.targets.of(none), scene.truth.of(none))
     assert found.points.shape == (0, len(BLAZEPOSE.names), 3)
 
