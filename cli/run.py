@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -125,7 +126,7 @@ def run(
         inputs = [opened.info.path or Path(source)] if not opened.info.live else []
         sinks = open_sinks(
             outputs,
-            tell=console.print,
+            tell=partial(console.print, soft_wrap=True, markup=False, highlight=False),
             overwrite=overwrite,
             inputs=inputs,
             layers=layers,

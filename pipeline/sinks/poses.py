@@ -111,7 +111,8 @@ class PoseSink:
             path.unlink(missing_ok=True)
         if written:
             names = ", ".join(path.name for path in written)
-            self._tell(f"{self._path}: {names}, {clock.count} frames at {rate_text(clock.rate)} fps")
+            frames = "1 frame" if clock.count == 1 else f"{clock.count} frames"
+            self._tell(f"{self._path}: {names}, {frames} at {rate_text(clock.rate)} fps")
         else:
             self._tell(f"{self._path}: nobody had a pose, so nothing was written")
 
