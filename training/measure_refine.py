@@ -129,7 +129,9 @@ def show(name: str, people: list[Scene], weight: float, exact: bool = False) -> 
                 1000 * spent,
             )
         )
-    told = zip(("pa", "mpjpe", "across", "depth", "root", "px", "ms"), np.mean(np.array(rows), axis=0), strict=True)
+    told = zip(
+        ("pa", "mpjpe", "across", "depth", "root", "px", "ms"), np.mean(np.array(rows), axis=0), strict=True
+    )
     print(f"{name:26}", " ".join(f"{key} {value:6.1f}" for key, value in told), flush=True)
 
 
