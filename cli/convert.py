@@ -44,6 +44,7 @@ def convert(
     """
     if not output:
         raise UsageError("convert needs an output; add -o with a suffix, such as -o dance.csv")
+    o.check_mesh(mesh, output)
 
     from bodystream.cli.drawing import chosen_layers
     from bodystream.pipeline.draw import Hud

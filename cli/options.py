@@ -7,6 +7,7 @@ import typer
 
 from bodystream.errors import UsageError
 
+BODIES = (".glb", ".rrd")  # suffixes of files that can hold body surfaces
 MOTION = (".bvh", ".c3d", ".glb", ".trc")  # suffixes of files that are made of poses in space
 INPUT, NETS, SPACE, TIME, OUTPUT = "Input", "Networks", "Space", "Time", "Output"
 
@@ -244,3 +245,11 @@ def chosen(flag: str, words: Sequence[str] | None, known: Sequence[str], default
     if unknown := [word for word in words or () if word not in known]:
         raise UsageError(f"{flag} {unknown[0]}: expected {', '.join(known[:-1])} or {known[-1]}")
     return list(dict.fromkeys(words or default))
+
+
+def check_mesh(mesh: bool, outputs: list[str], *, view: bool = False) -> None:
+    """Raise UsageError where bodies are asked for and nothing would show them."""
+    if mesh and not view and not any(name.lower().endswith(BODIES) for name in outputs):
+        raise UsageError(
+            f"--mesh puts body surfaces into {' and '.join(BODIES)}; add -o walk.glb, or leave it out"
+        )

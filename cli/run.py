@@ -89,6 +89,7 @@ def run(
         raise UsageError("--strict-fps needs a rate to be strict about; add --target-fps 30")
     if dense == "off" and any(name.rstrip("/").lower().endswith(".iuv") for name in outputs):
         raise UsageError(".iuv pictures show dense correspondence, which is off; leave out --dense off")
+    o.check_mesh(mesh, outputs, view=view)
     motion = [name for name in outputs if name.lower().endswith(o.MOTION)]
     if pose3d == "off" and motion:
         raise UsageError(f"{motion[0]} needs poses in space, which are off; leave out --pose3d off")

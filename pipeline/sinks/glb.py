@@ -149,6 +149,8 @@ class _File:
     def _animate(self, motion: Motion, person: int) -> None:
         times = (np.arange(motion.clock.count) / float(motion.clock.rate)).astype(np.float32)
         if self.times is None:
+            clock = {"frame_rate": str(motion.clock.rate), "media_time_s": round(motion.clock.start, 6)}
+            self.document.scenes[0].extras = clock  # of the first frame
             self.times = self._put(times, bounds=True)
             self.document.animations.append(gl.Animation(name="motion"))
         local = np.roll(motion.local(), -1, axis=-1)  # x y z w

@@ -226,6 +226,7 @@ def test_motion_without_poses(folder: Path, capsys: pytest.CaptureFixture[str]) 
     [
         (["run.jsonl"], 2, "needs an output"),
         (["run.jsonl", "-o", "a.xyz"], 2, "no writer for a.xyz"),
+        (["run.jsonl", "-o", "a.csv", "--mesh"], 2, ".glb"),
         (["run.jsonl", "-o", "run.jsonl", "--overwrite"], 1, "never written over"),
         (["run.jsonl", "-o", "dance.mp4", "--overwrite"], 1, "never written over"),
         (["run.jsonl", "-o", "old.csv"], 1, "--overwrite"),

@@ -77,6 +77,17 @@ def test_motion_without_poses(command: Command, tmp_path: Path, name: str) -> No
     assert not list(tmp_path.iterdir()), "nothing is begun"
 
 
+def test_the_viewer_without_a_display(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    outcome = command("run", SHORT, "-o", tmp_path / "a.jsonl", "--view")
+    assert outcome.code == 1
+    assert "viewer" in outcome.error, "the extra, or the display, whichever is lacking"
+    assert not list(tmp_path.iterdir())
+
+
 def test_motion(command: Command, tmp_path: Path) -> None:
     """The pattern's figure is taken for a person in some frames."""
     outcome = command(

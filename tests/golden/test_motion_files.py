@@ -287,6 +287,7 @@ class TestGlb:
             assert np.ptp(glb.skinned(2, AWAY[0]), axis=0).max() < 1e-5
         times = glb.values(glb.json["animations"][0]["samplers"][0]["input"])
         assert times == pytest.approx(np.arange(FRAMES) * 1001 / 30000, abs=1e-6)
+        assert glb.json["scenes"][0]["extras"] == {"frame_rate": "30000/1001", "media_time_s": 2.0}
 
     def test_the_body_is_that_of_the_pose(self, folder: Path) -> None:
         glb, frame = Glb(folder / "mesh.glb"), 33
