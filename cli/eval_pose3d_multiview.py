@@ -28,7 +28,7 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
     "fit": {"pose3d": "fit"},
     "lift": {"lift": "lift-s"},
     "lift-fit": {"lift": "lift-s", "pose3d": "fit"},
-    "lift-fit-dense": {"lift": "lift-s", "pose3d": "fit", "dense": "dense-s", "dense_refine": True},
+    "lift-fit-dense": {"lift": "lift-s", "pose3d": "fit", "dense": "dense-s"},
     "fit-height": {"pose3d": "fit", "height_m": True},
     "lift-fit-height": {"lift": "lift-s", "pose3d": "fit", "height_m": True},
 }

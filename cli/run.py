@@ -62,7 +62,7 @@ def run(
     up: o.Up = None,
     height_m: o.HeightM = None,
     contacts: o.Contacts = True,
-    dense_refine: o.DenseRefine = False,
+    dense_refine: o.DenseRefine = True,
     policy: o.PolicyName = "auto",
     queue: o.Queue = 2,
     target_fps: o.TargetFps = None,

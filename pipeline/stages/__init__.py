@@ -40,7 +40,7 @@ class Choices:
     repair_flips: bool = True
     height_m: float | None = None  # of everybody, if known
     contacts: bool = True  # feet that stand do not slide
-    dense_refine: bool = False  # poses in space are drawn to where dense maps show the surface
+    dense_refine: bool = True  # poses in space are drawn to where dense maps show the surface
 
     @property
     def networks(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from bodystream.models.body.kinematics import (
     skeleton_of,
 )
 from bodystream.models.body.skeleton import LONG
+from bodystream.pipeline.flips import LIMBS
 from bodystream.pipeline.lens import Lens
 from bodystream.pipeline.poses import JOINTS, Seen, State, Surface, Weights, begun, followed
 from bodystream.pipeline.types import Dense, Floats, Frame, ModelInfo, Person, Pose3d
@@ -27,8 +28,9 @@ Doubles = NDArray[np.float64]
 
 HIPS = [23, 24]
 MEMORY_S = 2.0  # somebody who is away for longer has another id when they come back
-# Bones follow what is known of the person within FOLLOWING_S while they settle, and then by a thousandth a second.
-SETTLING_S, FOLLOWING_S, CREEPING_A_S = 1.0, 0.25, 0.001
+# Bones follow what is known of the person until they have been seen for so long, and then by a thousandth a second.
+SETTLING_S, FOLLOWING_S, CREEPING_A_S = 0.5, 0.15, 0.001
+SURE = 0.5  # of a limb's landmark: time in which fewer are seen counts less
 
 
 @dataclass(slots=True)
@@ -37,7 +39,7 @@ class _Track:
 
     pts: Fraction
     lengths: Floats  # (7,) m
-    seen_s: float = 0.0  # for how long the bones have been seen
+    seen_s: float = 0.0  # for how long the limbs have been seen
     state: State | None = None  # of one person; None until something has been fitted
 
 
@@ -59,7 +61,7 @@ class FitPose3d:
         lens: Lens,
         height_m: float | None = None,
         contacts: bool = True,
-        refine: bool = False,
+        refine: bool = True,
         weights: Weights | None = None,
     ) -> None:
         self._lens, self._height_m, self._contacts, self._refine = lens, height_m, contacts, refine
@@ -125,10 +127,10 @@ class FitPose3d:
     def _grow(self, track: _Track, person: Person, pts: Fraction) -> None:
         """Let a person's bones follow what is known of them: soon at first, then hardly, so that nothing jumps."""
         step_s = float(pts - track.pts)
-        if person.body is None or not step_s:
+        if person.body is None or person.landmarks is None or not step_s:
             return
         away = self._lengths(person.body.lengths) - track.lengths
-        track.seen_s += step_s
+        track.seen_s += step_s * float((person.landmarks[LIMBS, 2] > SURE).mean())
         if track.seen_s < SETTLING_S:
             grown = min(1.0, step_s / FOLLOWING_S) * away
         else:
