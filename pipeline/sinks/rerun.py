@@ -308,8 +308,10 @@ def _jpeg(image: Image) -> bytes:
 
 
 def _transparent(image: Image) -> bytes:
-    """A PNG of the body surface, red the part, green 255 U, blue 255 V; pixels of nobody are clear."""
-    alpha = np.where(image[..., 2:] > 0, 255, 0).astype(np.uint8)
-    return cv2.imencode(".png", np.concatenate([image, alpha], axis=2), [cv2.IMWRITE_PNG_COMPRESSION, 1])[
-        1
-    ].tobytes()
+    """A PNG of the body surface, red the part, green 255 U, blue 255 V; pixels of nobody are clear.
+
+    By OpenCV's own settings, as in `pipeline.iuv`: a stronger compression takes ten times as long.
+    """
+    blue, green, red = cv2.split(image)
+    alpha = cv2.compare(red, 0, cv2.CMP_GT)
+    return cv2.imencode(".png", cv2.merge([blue, green, red, alpha]))[1].tobytes()
