@@ -313,5 +313,5 @@ def _transparent(image: Image) -> bytes:
     By OpenCV's own settings, as in `pipeline.iuv`: a stronger compression takes ten times as long.
     """
     blue, green, red = cv2.split(image)
-    alpha = cv2.compare(red, 0, cv2.CMP_GT)
+    alpha = cv2.threshold(red, 0, 255, cv2.THRESH_BINARY)[1]
     return cv2.imencode(".png", cv2.merge([blue, green, red, alpha]))[1].tobytes()
