@@ -109,11 +109,12 @@ class Glb:
         ]
 
     def worlds(self, frame: int) -> list[np.ndarray]:
-        """Matrices (4, 4) of all nodes at the animation's frame, by its first sampler's times."""
+        """Matrices (4, 4) of all nodes at the animation's frame, by its longest sampler's times."""
         nodes = self.json["nodes"]
         state = [{key: node.get(key) for key in ("translation", "rotation", "scale")} for node in nodes]
         for animation in self.json.get("animations", ()):
-            now = self.values(animation["samplers"][0]["input"])[frame]
+            inputs = {sampler["input"] for sampler in animation["samplers"]}
+            now = max((self.values(times) for times in inputs), key=len)[frame]
             for channel in animation["channels"]:
                 sampler = animation["samplers"][channel["sampler"]]
                 times, values = self.values(sampler["input"]), self.values(sampler["output"])

@@ -100,7 +100,9 @@ class _File:
 
     document: gl.GLTF2 = field(default_factory=lambda: _empty())
     data: bytearray = field(default_factory=bytearray)
-    times: int | None = None  # the accessor of everybody's
+    spans: dict[tuple[int, int], int] = field(
+        default_factory=dict
+    )  # accessors of times, by first and last frame
 
     def add(self, motion: Motion, skin: _Skin) -> None:
         """Add a person."""
@@ -148,15 +150,19 @@ class _File:
 
     def _animate(self, motion: Motion, person: int) -> None:
         times = (np.arange(motion.clock.count) / float(motion.clock.rate)).astype(np.float32)
-        if self.times is None:
+        if not self.document.animations:
             clock = {"frame_rate": str(motion.clock.rate), "media_time_s": round(motion.clock.start, 6)}
             self.document.scenes[0].extras = clock  # of the first frame
-            self.times = self._put(times, bounds=True)
             self.document.animations.append(gl.Animation(name="motion"))
-        local = np.roll(motion.local(), -1, axis=-1)  # x y z w
-        self._channel(person + 1, "translation", self.times, motion.root)
+        # Keys from the first frame that they are seen in to the last: viewers hold these before and after.
+        first, last = np.flatnonzero(motion.known)[[0, -1]]
+        seen = slice(first, last + 1)
+        if (first, last) not in self.spans:
+            self.spans[first, last] = self._put(times[seen], bounds=True)
+        keys, local = self.spans[first, last], np.roll(motion.local()[seen], -1, axis=-1)  # x y z w
+        self._channel(person + 1, "translation", keys, motion.root[seen])
         for segment in range(len(SEGMENTS)):
-            self._channel(person + 1 + segment, "rotation", self.times, local[:, segment])
+            self._channel(person + 1 + segment, "rotation", keys, local[:, segment])
         if not motion.known.all():
             changes = np.flatnonzero(np.diff(motion.known, prepend=~motion.known[:1]))
             scale = np.repeat(motion.known[changes, None], 3, axis=1).astype(np.float32)
