@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bodystream.models.lift_layout import HIPS, INPUTS, JOINTS, WORLD
 
-WIDTH, BLOCKS = 256, 3
+WIDTH, BLOCKS = 384, 3
 
 
 class Lift(nn.Module):
@@ -36,8 +36,8 @@ class Lift(nn.Module):
         return self.joints(self.features(inputs), inputs)
 
     def features(self, inputs: Tensor) -> Tensor:
-        """All but what the joints are read off by: (N, 93) to (N, 256)."""
-        features: Tensor = self.blocks(self.entry(inputs))  # (N, 256)
+        """All but what the joints are read off by: (N, 93) to (N, 384)."""
+        features: Tensor = self.blocks(self.entry(inputs))  # (N, 384)
         return features
 
     def joints(self, features: Tensor, inputs: Tensor) -> Tensor:
@@ -61,6 +61,6 @@ class Block(nn.Module):
         nn.init.zeros_(self.second.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 256) to the same."""
-        out: Tensor = x + self.second(F.relu(self.norm(self.first(x))))  # (N, 256)
+        """(N, 384) to the same."""
+        out: Tensor = x + self.second(F.relu(self.norm(self.first(x))))  # (N, 384)
         return out

@@ -206,13 +206,16 @@ def test_who_has_no_numbers_is_left_alone():
 
 
 @pytest.mark.weights
-def test_the_shipped_network_brings_a_flattened_body_nearer_to_what_it_is():
-    """Depths of the landmark net come out too flat; of a walker the shipped network must get some back."""
+def test_the_shipped_network_brings_flattened_bodies_nearer_to_what_they_are():
+    """Depths of the landmark net come out too flat; from all sides but the front, the network gets most of it back.
+
+    From the front BlazePose leans people forward, and the network takes that for granted.
+    """
     net = LiftNet(open_session(prepare("lift-s"), device="cpu"))
-    turn = rotation(1, 35)
-    rays, points, world = person(turn, (0.2, 0.1, 3.5))
-    flat = world * [0.9, 0.9, 0.6]
-    mended = net(rays, SURELY, flat.astype(np.float32))
-    before, after = (np.linalg.norm(each - points, axis=-1)[0, JOINTS].mean() for each in (flat, mended))
-    assert after < 0.8 * before
+    sides = [person(rotation(1, heading), (0.2, 0.1, 3.5)) for heading in range(70, 330, 40)]
+    rays, points, world = (np.concatenate(each) for each in zip(*sides, strict=True))
+    flat = world * np.array([0.9, 0.9, 0.6], np.float32)
+    mended = net(rays, np.ones((len(rays), 33), np.float32), flat)
+    before, after = (np.linalg.norm(each - points, axis=-1)[:, JOINTS].mean() for each in (flat, mended))
+    assert after < 0.6 * before
     assert np.abs(mended).max() < 1.5 * SIZE_M
