@@ -1,7 +1,8 @@
 """Undo the landmark net's front-back flips: frames in which it takes a person's back for the front.
 
-In such a frame left and right are exchanged and depth is mirrored, all over the body; positions in the
-picture stay where they were, and nothing downstream can mend that. Where the net's pose jumps, it is given the
+In such a frame left and right are exchanged, all over the body; positions in the picture stay where they were, and
+nothing downstream can mend that. Mostly depth is mirrored too, but not where a camera looks down on a body and depth
+tells how it leans: which it was, what is remembered of the person tells. Where the net's pose jumps, it is given the
 labelling that fits what is remembered of the person; and over a second of media time the net's own labelling must
 be the more frequent. Between flips the net gives bodies as narrow as seen from the side, which fit both
 labellings: nothing is learnt from those.
@@ -45,7 +46,7 @@ class FlipRepair:
 
     def __call__(self, landmarks: Floats, world: Floats, pts_s: float) -> tuple[Floats, Floats, bool]:
         """Return landmarks (33, 3) and world (33, 4) in the labelling that fits, and if exchanged."""
-        other = exchange_world(world)
+        other = self._exchanged(world)
         if self.last is None or self.remembered is None:
             self.last, self.remembered, self.seen_s, self.learnt_s = world, world, pts_s, pts_s
         if _distance(world, self.last) > JUMP_M:
@@ -61,6 +62,14 @@ class FlipRepair:
         self.last, self.seen_s = world, pts_s
         self._vote(pts_s)
         return (landmarks[SWAP], other, True) if self.flipped else (landmarks, world, False)
+
+    def _exchanged(self, world: Floats) -> Floats:
+        """The other labelling, (33, 4): with depth mirrored, or as it is where that fits what is remembered."""
+        mirrored, plain = exchange_world(world), world[SWAP]
+        if self.remembered is None:
+            return mirrored
+        as_is, other_way = _distance(plain, self.remembered), _distance(mirrored, self.remembered)
+        return plain if as_is < other_way else mirrored
 
     def _vote(self, pts_s: float) -> None:
         self.votes.append((pts_s, not self.flipped))

@@ -48,6 +48,22 @@ def test_a_flipped_frame_is_given_the_labelling_of_its_neighbours():
         assert exchanged == (i in (15, 16, 17, 30))
 
 
+def leaning(seed):
+    """A body that leans towards a camera above it: what is higher is nearer."""
+    world = body(seed=seed)
+    world[:, 2] += 0.4 * world[:, 1]
+    return world
+
+
+def test_sides_alone_are_exchanged_where_depth_was_right():
+    truth = [leaning(i) for i in range(40)]
+    seen = [world[SWAP] if i in (15, 16, 17, 30) else world for i, world in enumerate(truth)]
+    for i, (points, world, exchanged) in enumerate(repaired(seen)):
+        assert np.allclose(world, truth[i]), i
+        assert np.allclose(points, landmarks(truth[i])), i
+        assert exchanged == (i in (15, 16, 17, 30))
+
+
 def test_a_clip_that_begins_flipped_is_set_right_by_the_majority():
     truth = [body(seed=i) for i in range(90)]
     seen = [exchange_world(world) if i < 8 else world for i, world in enumerate(truth)]
