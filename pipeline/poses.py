@@ -190,9 +190,11 @@ def _off(seen: Seen, away: Doubles, sure: Doubles) -> Doubles:
 
 
 def counts(sure: Doubles) -> Doubles:
-    """What joints of a confidence 0..1 count: nothing below BLIND, where the net has not seen them."""
-    above = np.clip((sure - BLIND) / (1 - BLIND), 0, 1)
-    return above * above
+    """What joints of a confidence 0..1 count: nothing below BLIND, where the net has not seen them.
+
+    Not its square: limbs of middling confidence would move 8 ms later.
+    """
+    return np.clip((sure - BLIND) / (1 - BLIND), 0, 1)
 
 
 def _feet(seen: Seen, targets: Targets, sure: Doubles) -> tuple[Doubles, NDArray[np.bool_]]:
