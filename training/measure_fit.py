@@ -1,6 +1,6 @@
 """Measure the kinematic fit on motion capture seen through simulated errors of the landmark net.
 
-    python -m bodystream.training.measure_fit --poses shared/data/mocap --clips 40
+    python -m bodystream.training.measure_fit --poses mocap --clips 40
 
 Motion of people other than those that weights were chosen on (--chosen: those) drives synthetic people (`people`)
 in front of a level or pitched camera. Errors are what trials on footage found (BlazePose's are steady): mostly
@@ -177,7 +177,7 @@ def wander(shape: tuple[int, ...], rng: np.random.Generator, rate: int, white: f
 def seen(truth: Floats, rng: np.random.Generator, rate: int, clean: bool) -> tuple[Floats, Floats]:
     """What the landmark net makes of true landmarks (T, 33, 3): landmarks (T, 33, 3) and world (T, 33, 4).
 
-    Sizes are those of `errors` and of the trials (shared/pose3d.md); here they go on over time.
+    Sizes are those of `errors` and of this project's trials; here they go on over time.
     """
     camera, count = LENS.of(SIZE), len(truth)
     pixels = truth[..., :2] / truth[..., 2:] * camera.K[0, 0] + camera.K[:2, 2]

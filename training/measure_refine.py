@@ -1,6 +1,6 @@
 """Measure what dense correspondence adds to the kinematic fit, on rendered synthetic people.
 
-    python -m bodystream.training.measure_refine --poses shared/data/mocap --people 100
+    python -m bodystream.training.measure_refine --poses mocap --people 100
 
 Everybody is dressed, posed, put before a pinhole camera and rendered; landmarks, world landmarks and mask get errors
 as `errors` and `silhouette` give dense-s' training people; then dense-s and the fit do their work. Bone lengths are

@@ -329,7 +329,7 @@ def _put_leg(points: Floats, side: str, pelvis: Floats, mirror: Floats, rng: np.
     back = _about(thigh, np.radians(rng.normal(0, 14))) @ _across(thigh, _vector([0, 0.2, 1.0]))
     shank = np.cos(flexion) * thigh + np.sin(flexion) * back
     # The foot points forward at a right angle to the shank, give or take.
-    front = _about(shank, np.radians(rng.normal(-8, 14))) @ _across(shank, -back)
+    front = _about(shank, np.radians(rng.normal(-8, 14))) @ (np.sin(flexion) * thigh - np.cos(flexion) * back)
     pitch = np.radians(rng.normal(-10, 18))
     sole = _unit(np.cos(pitch) * front - np.sin(pitch) * shank)
     up = _unit(-np.cos(pitch) * shank - np.sin(pitch) * front)

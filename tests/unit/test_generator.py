@@ -7,6 +7,8 @@ import pytest
 
 from bodystream.errors import SourceNotFound, SourceUnreadable
 from bodystream.models.body.data import load
+from bodystream.models.body.kinematics import posed, rest_lengths, skeleton_of
+from bodystream.models.body.pose import unit
 from bodystream.models.body.skeleton import LEFT, RIGHT, landmark
 from bodystream.models.dense_layout import CHANNELS, GRID
 from bodystream.training import errors
@@ -77,6 +79,21 @@ def test_mirroring_twice_is_nothing():
     turns = sampled_pose(np.random.default_rng(0))
     assert np.allclose(mirrored_pose(mirrored_pose(turns)), turns, atol=1e-6)
     assert np.allclose(np.linalg.det(mirrored_pose(turns)), 1, atol=1e-4)
+
+
+def test_toes_point_to_the_front_of_the_shank_however_far_the_knee_is_bent():
+    """The thigh lies in front of a bent knee's shank, as the toes do."""
+    rng = np.random.default_rng(5)
+    turns = np.stack([sampled_pose(rng) for _ in range(300)])
+    names = ("left_hip", "left_knee", "left_ankle", "left_heel", "left_foot_index")
+    _, marks = posed(skeleton_of(rest_lengths()), turns, np.zeros((300, 3), np.float32))
+    hip, knee, ankle, heel, toe = (marks[:, landmark(name)] for name in names)
+    thigh, shank = unit(knee - hip), unit(ankle - knee)
+    cosine = (thigh * shank).sum(1)
+    assert (cosine < np.cos(np.radians(95))).sum() > 10  # some knees are folded
+    bent = cosine < np.cos(np.radians(20))
+    ahead = thigh - cosine[:, None] * shank
+    assert (((toe - heel) * ahead).sum(1)[bent] > 0).mean() > 0.99  # an ankle turns in and out, too
 
 
 @pytest.mark.parametrize("seed", range(12))
