@@ -1,9 +1,9 @@
 """`bodystream eval dense-multiview`: dense correspondence against the geometry of calibrated cameras."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
+from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,13 +16,18 @@ from bodystream.cli.rig import Calibration, Refine, Videos, in_step, open_rig
 if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
     from bodystream.evaluation.multiview import Collected, PairScore
     from bodystream.pipeline.calibration import Camera
+    from bodystream.pipeline.stages import Choices, Placement
     from bodystream.pipeline.types import Stage
 
 Row = tuple[str, str]  # dense, landmarks
 
-# As the landmark net gives them, or with flips undone and filtered.
-RAW, STEADY = "raw", "steady"
-LANDMARKS: dict[str, dict[str, Any]] = {RAW: {"smooth": "off", "repair_flips": False}, STEADY: {}}
+# As the landmark net gives them; with flips undone and filtered; and with their depths mended.
+RAW, STEADY, LIFTED = "raw", "steady", "lifted"
+LANDMARKS: dict[str, dict[str, Any]] = {
+    RAW: {"smooth": "off", "repair_flips": False},
+    STEADY: {},
+    LIFTED: {"lift": "lift-s"},
+}
 PAIR_COLUMNS = (
     "cameras", "dense", "landmarks", "frames ", "matched ", "gap mm ", "equal share ", "gap mm there ",
     "third view px ",
@@ -51,7 +56,8 @@ def dense_multiview(
     Pixels of one camera are matched to those of its neighbours whose surface points are nearest, within 1.5 cm.
     Printed are the share matched, the median gap between the rays, the same at a share that is equal for all rows,
     how far a third camera sees the point from where the rays meet, and the share of pixels whose part changes
-    from frame to frame. Rows: every --dense, with landmarks as the net gives them and flip-repaired and filtered.
+    from frame to frame. Rows: every --dense, with landmarks as the net gives them (raw), flip-repaired and filtered
+    (steady), and with their depths mended by lift-s as well (lifted).
     Where several people are seen, the one whose landmarks meet best is followed. Frames of another size than the
     calibration's count as scaled to fit, with bars on both sides.
 
@@ -63,21 +69,20 @@ def dense_multiview(
     """
     import orjson
 
-    from bodystream.cli.prepare import chain_of
     from bodystream.cli.screen import progress_bars
-    from bodystream.evaluation.multiview import score
+    from bodystream.evaluation.multiview import collect, score
     from bodystream.pipeline.stages import Choices, Placement
 
     names = o.chosen("--dense", dense, CHOICES, CHOICES)
     cameras, paths = open_rig(calibration, videos, offline=offline)
     rows: dict[Row, Collected] = {}
     with progress_bars() as progress:
-        for row in [(name, landmarks) for name in names for landmarks in (RAW, STEADY)]:
+        for row in product(names, LANDMARKS):
             choices = Choices(detect=detect, segment=segment, dense=row[0], **LANDMARKS[row[1]])
-            open_chain = partial(chain_of, choices, Placement(device, threads), offline=offline)
-            cameras, rows[row] = _collected(
-                cameras, paths, open_chain, stride, max_frames, partial(progress, ", ".join(row))
-            )
+            opened = partial(_chain, choices, Placement(device, threads), offline)
+            told = partial(progress, ", ".join(row))
+            with in_step(cameras, paths, opened, max_frames, told) as (cameras, moments):
+                rows[row] = collect(cameras, moments, stride)
     turned = _refined(cameras, rows[names[0], STEADY]) if refine else cameras
     scores = score(rows, turned)
     if json:
@@ -87,19 +92,11 @@ def dense_multiview(
         _print(rows, scores, turned)
 
 
-def _collected(
-    cameras: "Sequence[Camera]",
-    paths: Sequence[Path],
-    open_chain: "Callable[[], list[Stage]]",
-    stride: int,
-    max_frames: int | None,
-    progress: Callable[[int, int], None],
-) -> "tuple[list[Camera], Collected]":
-    """Run a chain on every video, in step; and the cameras, fitted to the size of the videos' frames."""
-    from bodystream.evaluation.multiview import collect
+def _chain(choices: "Choices", placement: "Placement", offline: bool, camera: "Camera") -> "list[Stage]":
+    from bodystream.cli.prepare import chain_of
+    from bodystream.pipeline.lens import lens_of
 
-    with in_step(cameras, paths, lambda _: open_chain(), max_frames, progress) as (fitted, moments):
-        return fitted, collect(fitted, moments, stride)
+    return chain_of(choices, placement, lens_of(camera), offline=offline)
 
 
 def _refined(cameras: "Sequence[Camera]", row: "Collected") -> "Sequence[Camera]":

@@ -43,12 +43,12 @@ def test_rows_of_baseline_and_net_stand_side_by_side(rig, capsys):
     assert main.run(rig) == 0
     out, err = capsys.readouterr()
     lines = [line.split() for line in out.splitlines() if line]
-    assert [line[:5] for line in lines[1:5]] == [
+    assert [line[:5] for line in lines[1:7]] == [
         ["left", "right", name, landmarks, "1"]  # frame 0 of three, stride 5
         for name in ("baseline", "dense-s")
-        for landmarks in ("raw", "steady")
+        for landmarks in ("raw", "steady", "lifted")
     ]
-    assert [line[2:] for line in lines[-4:]] == [["0.000"] * 3] * 4  # a still picture does not flicker
+    assert [line[2:] for line in lines[-6:]] == [["0.000"] * 3] * 6  # a still picture does not flicker
     assert "cameras turned to where landmarks meet: left 0.0" in err
 
 
@@ -63,6 +63,7 @@ def test_json_holds_what_the_table_shows_and_more(rig, capsys):
     assert [(row["dense"], row["landmarks"], row["frames"]) for row in rows] == [
         ("baseline", "raw", 2),
         ("baseline", "steady", 2),
+        ("baseline", "lifted", 2),
     ]
     (pair,) = rows[0]["pairs"]
     assert pair["cameras"] == ["left", "right"]
