@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -160,8 +159,7 @@ class FitPose3d:
         camera = self._lens.of(size)
         known = np.isfinite(pixels).all(-1)
         rays = np.full(pixels.shape, np.nan)
-        if known.any():
-            rays[known] = cv2.undistortPoints(pixels[known][:, None], camera.K, camera.distortion)[:, 0]
+        rays[known] = camera.straight(pixels[known])
         return rays
 
 
