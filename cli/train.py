@@ -81,7 +81,7 @@ def dense(
 
     bodystream train dense -o training-dense --poses mocap --resume --minutes 60
     """
-    from bodystream.training.dense import DENSE, sources
+    from bodystream.training.dense.task import DENSE, sources
     from bodystream.training.learner import Settings
     from bodystream.training.loop import hardware
 
@@ -124,7 +124,7 @@ def lift(
     bodystream train lift -o training-lift --poses mocap --resume --minutes 60
     """
     from bodystream.training.learner import Settings
-    from bodystream.training.lift import LIFT, sources
+    from bodystream.training.lift.task import LIFT, sources
     from bodystream.training.loop import hardware
 
     settings = Settings(

@@ -29,9 +29,9 @@ from bodystream.pipeline.stages.dense import DenseCorrespondence
 from bodystream.pipeline.stages.pose3d import FitPose3d
 from bodystream.pipeline.types import Dense, Floats, Frame, Mask, Person
 from bodystream.training import errors, poses
+from bodystream.training.dense.silhouette import seen_mask
 from bodystream.training.measure_fit import LENS, LIMBS, SIZE, aligned_error
 from bodystream.training.people import articulated, landmarks_of, make_figure
-from bodystream.training.silhouette import seen_mask
 
 PIXELS = 256  # of a mask's side, as the landmark net's
 SHOWN = 4  # times

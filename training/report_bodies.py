@@ -2,7 +2,7 @@
 
     python -m bodystream.training.report_bodies --poses MOCAP --backgrounds IMAGES --people 300
 
-People are held-out ones, drawn as `measure_lift` draws them and looked at by BlazePose full; what is so is the
+People are held-out ones, drawn as `lift.measure` draws them and looked at by BlazePose full; what is so is the
 drawn surface itself. Prints a Markdown table over the pixels of people that are in their masks.
 """
 
@@ -23,7 +23,7 @@ from bodystream.models.dense_layout import GRID
 from bodystream.models.lift import LiftNet
 from bodystream.models.pose import Pose, PoseNet
 from bodystream.models.runtime import Session, open_session
-from bodystream.training.measure_lift import Shot, followed, is_flipped, shots
+from bodystream.training.lift.measure import Shot, followed, is_flipped, shots
 from bodystream.training.poses import HELD_OUT_SUBJECTS, read_motion
 
 Floats = NDArray[np.float32]

@@ -17,7 +17,7 @@ from bodystream.export.check import furthest
 from bodystream.export.prepare import NETWORKS, prepare
 from bodystream.models.runtime import open_session
 from bodystream.models.store import fetch
-from bodystream.training.generator import Generator
+from bodystream.training.dense.generator import Generator
 
 pytestmark = pytest.mark.weights
 

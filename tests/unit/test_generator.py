@@ -12,7 +12,8 @@ from bodystream.models.body.pose import unit
 from bodystream.models.body.skeleton import LEFT, RIGHT, landmark
 from bodystream.models.dense_layout import CHANNELS, GRID
 from bodystream.training import errors
-from bodystream.training.generator import IGNORE, Generator, Sample
+from bodystream.training.dense.generator import IGNORE, Generator, Sample
+from bodystream.training.dense.silhouette import seen_mask
 from bodystream.training.people import articulated
 from bodystream.training.poses import (
     Poses,
@@ -23,7 +24,6 @@ from bodystream.training.poses import (
     read_poses,
     sampled_pose,
 )
-from bodystream.training.silhouette import seen_mask
 from tests.motion import archive
 
 

@@ -13,7 +13,11 @@ from bodystream.models.keypoints import KEYPOINTS
 from bodystream.models.lift_input import seen
 from bodystream.models.lift_layout import HIPS, INPUTS, LANDMARKS, NOSE, SIZE_M, SURE, WORLD
 from bodystream.models.nets.lift import Lift
-from bodystream.training.lift import (
+from bodystream.training.lift.clips import LEARNT, Clip, examples, kept, pairs, read_clips, scene_of, write
+from bodystream.training.lift.measure import fit
+from bodystream.training.lift.noise import Errors, Fitted, HandSet, Mixed, by_doubt, landmarks, views
+from bodystream.training.lift.people import Scene, scene
+from bodystream.training.lift.task import (
     BONES,
     NOISES,
     People,
@@ -23,10 +27,6 @@ from bodystream.training.lift import (
     figures,
     loss,
 )
-from bodystream.training.lift_clips import LEARNT, Clip, examples, kept, pairs, read_clips, scene_of, write
-from bodystream.training.lift_noise import Errors, Fitted, HandSet, Mixed, by_doubt, landmarks, views
-from bodystream.training.lift_people import Scene, scene
-from bodystream.training.measure_lift import fit
 from bodystream.training.motion import between, mirror, rotations, windows, with_arms
 from bodystream.training.poses import Motion
 
@@ -253,7 +253,7 @@ def test_frames_in_which_something_else_is_seen_are_left_out():
 
 def test_clips_are_found_in_folders_below(tmp_path):
     clip = clips_of(np.eye(75, 46), 3, 0.0)
-    with pytest.raises(SourceNotFound, match=r"no learnt\.npz in .*measure_lift"):
+    with pytest.raises(SourceNotFound, match=r"no learnt\.npz in .*lift\.measure"):
         read_clips(tmp_path, LEARNT)
     (tmp_path / "one").mkdir()
     write(tmp_path / "one" / LEARNT, clip._asdict())

@@ -8,7 +8,7 @@ import pytest
 
 from bodystream.models.crop import Crop
 from bodystream.models.keypoints import SWAP
-from bodystream.training.measure_lift import Shot, background, followed, is_flipped
+from bodystream.training.lift.measure import Shot, background, followed, is_flipped
 from bodystream.training.people import make_figure
 from bodystream.training.rendered import drawn, painted
 

@@ -27,7 +27,18 @@ from bodystream.models.dense_layout import CHANNELS, GROUPS, MASK, PARTS
 from bodystream.models.nets.correspondence import Correspondence, part_logits, uv_on
 from bodystream.models.weights.correspondence import load_correspondence
 from bodystream.training.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
-from bodystream.training.dense import DENSE, DROPPED, OFFSETS_KEPT, weights, with_gaps
+from bodystream.training.dense.loss import (
+    BACKGROUND,
+    BETA,
+    IGNORE,
+    PLACE,
+    by_cell,
+    chart_sizes,
+    chosen_cells,
+    loss_of,
+)
+from bodystream.training.dense.task import DENSE, DROPPED, OFFSETS_KEPT, weights, with_gaps
+from bodystream.training.dense.validation import counted, figures
 from bodystream.training.learner import (
     CHECKPOINT,
     CURVE,
@@ -38,18 +49,7 @@ from bodystream.training.learner import (
     rate_at,
 )
 from bodystream.training.loop import hardware, train
-from bodystream.training.loss import (
-    BACKGROUND,
-    BETA,
-    IGNORE,
-    PLACE,
-    by_cell,
-    chart_sizes,
-    chosen_cells,
-    loss_of,
-)
 from bodystream.training.source import SEGMENT, loaded, stream
-from bodystream.training.validation import counted, figures
 from tests.toy_source import ToySource
 
 # A step of 4 toy samples takes some 0.05 s on one thread.

@@ -25,8 +25,8 @@ from bodystream.models.lift_layout import (
     WRISTS,
 )
 from bodystream.models.nets.lift import Lift
-from bodystream.training.lift_noise import Fitted, HandSet, Landmarks, Mixed
-from bodystream.training.lift_people import Scene, scene
+from bodystream.training.lift.noise import Fitted, HandSet, Landmarks, Mixed
+from bodystream.training.lift.people import Scene, scene
 from bodystream.training.motion import windows
 from bodystream.training.poses import HELD_OUT_SUBJECTS, Motion, read_motion
 from bodystream.training.task import Batch, Task

@@ -9,7 +9,7 @@ from torch import Tensor
 from bodystream.models.body.surface import rest_points
 from bodystream.models.dense_layout import MASK, PARTS
 from bodystream.models.nets.correspondence import Correspondence, part_logits, uv_on
-from bodystream.training.loss import by_cell
+from bodystream.training.dense.loss import by_cell
 from bodystream.training.task import Batch
 
 BINS = 2000  # of surface error, for its median

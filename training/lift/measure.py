@@ -1,10 +1,10 @@
-"""Measure the landmark net's errors on people that are drawn: what `lift_noise.Fitted` is made of.
+"""Measure the landmark net's errors on people that are drawn: what `noise.Fitted` is made of.
 
-    python -m bodystream.training.measure_lift look DIR --poses MOCAP --backgrounds IMAGES --clips 300
-    python -m bodystream.training.measure_lift fit DIR
+    python -m bodystream.training.lift.measure look DIR --poses MOCAP --backgrounds IMAGES --clips 300
+    python -m bodystream.training.lift.measure fit DIR
 
 `look` draws short clips of people in motion before photographs, follows each with BlazePose as the pipeline does,
-and notes what is so and what it says. `fit` makes training/lift_noise.npz of what lies in DIR and below.
+and notes what is so and what it says. `fit` makes training/lift/noise.npz of what lies in DIR and below.
 """
 
 import argparse
@@ -23,9 +23,9 @@ from bodystream.models.keypoints import SWAP
 from bodystream.models.lift_layout import LANDMARKS
 from bodystream.models.pose import Pose, PoseNet
 from bodystream.models.runtime import open_session
-from bodystream.training.lift_clips import HELD_OUT, LEARNT, NETS, Clip, kept, pairs, read_clips, write
-from bodystream.training.lift_noise import FILE, Errors, by_doubt
-from bodystream.training.lift_people import DISTANCE_M, cameras, pictures
+from bodystream.training.lift.clips import HELD_OUT, LEARNT, NETS, Clip, kept, pairs, read_clips, write
+from bodystream.training.lift.noise import FILE, Errors, by_doubt
+from bodystream.training.lift.people import DISTANCE_M, cameras, pictures
 from bodystream.training.motion import windows
 from bodystream.training.people import make_figure
 from bodystream.training.poses import HELD_OUT_SUBJECTS, Motion, read_motion

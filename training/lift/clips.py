@@ -1,4 +1,4 @@
-"""What the landmark net said of drawn people, beside what is so: as `measure_lift` notes it."""
+"""What the landmark net said of drawn people, beside what is so: as `lift.measure` notes it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from bodystream.errors import SourceNotFound, SourceUnreadable
 from bodystream.models.lift_input import seen, turned
 from bodystream.models.lift_layout import ANKLES, HIPS, KNEES, LANDMARKS, NOSE, SHOULDERS, SIZE_M
-from bodystream.training.lift_noise import PX, Landmarks, views
-from bodystream.training.lift_people import Scene
+from bodystream.training.lift.noise import PX, Landmarks, views
+from bodystream.training.lift.people import Scene
 
 Floats = NDArray[np.float32]
 
@@ -37,7 +37,7 @@ def read_clips(folder: Path, name: str) -> list[Clip]:
     paths = sorted(folder.rglob(name))
     if not paths:
         raise SourceNotFound(
-            f"no {name} in {folder}; make it with python -m bodystream.training.measure_lift"
+            f"no {name} in {folder}; make it with python -m bodystream.training.lift.measure"
         )
     try:
         return [_read(path) for path in paths]

@@ -17,11 +17,11 @@ from bodystream.models.body.skeleton import CHEST, LEFT, RIGHT, bone_lengths
 from bodystream.models.body.skin import blend
 from bodystream.models.dense_input import HALF, Baseline, View, baseline_of, filled, net_input
 from bodystream.models.dense_layout import CELLS, CHANNELS, GRID
+from bodystream.training.dense.loss import IGNORE
+from bodystream.training.dense.silhouette import seen_mask
 from bodystream.training.errors import disturbed, disturbed_world, swapped
-from bodystream.training.loss import IGNORE
 from bodystream.training.people import Figure, articulated, landmarks_of, make_figure
 from bodystream.training.poses import Poses, about_x, about_y, jittered_pose, mirrored_pose, sampled_pose
-from bodystream.training.silhouette import seen_mask
 
 Floats = NDArray[np.float32]
 

@@ -9,11 +9,11 @@ from torch import Tensor
 from bodystream.models.body.data import load
 from bodystream.models.dense_layout import GROUPS
 from bodystream.models.nets.correspondence import SUB, Correspondence
-from bodystream.training.generator import Generator
-from bodystream.training.loss import chart_sizes, loss_of
+from bodystream.training.dense.generator import Generator
+from bodystream.training.dense.loss import chart_sizes, loss_of
+from bodystream.training.dense.validation import COUNTS, counted, figures
 from bodystream.training.poses import HELD_OUT_SUBJECTS, read_poses
 from bodystream.training.task import Task
-from bodystream.training.validation import COUNTS, counted, figures
 
 LOOKS = 3  # at each posed person: the errors are drawn anew, which costs less than another person
 # Shares of samples whose input lacks one of its sources, so that the net does not stand on one alone.

@@ -1,6 +1,6 @@
 """How good baseline and network are on held-out synthetic people, part by part.
 
-    python -m bodystream.training.report dense-s.safetensors --poses DIR --samples 2000
+    python -m bodystream.training.dense.report dense-s.safetensors --poses DIR --samples 2000
 
 Prints Markdown tables: with the landmark net's errors and without, the baseline beside the network.
 """
@@ -19,10 +19,10 @@ from bodystream.models.body.surface import rest_points
 from bodystream.models.dense_layout import GRID, MASK, PARTS
 from bodystream.models.nets.correspondence import Correspondence, part_logits, uv_on
 from bodystream.models.weights.correspondence import load_correspondence
-from bodystream.training.dense import held_out_source
-from bodystream.training.generator import Sample
+from bodystream.training.dense.generator import Sample
+from bodystream.training.dense.loss import by_cell
+from bodystream.training.dense.task import held_out_source
 from bodystream.training.learner import HELD_OUT_SEED
-from bodystream.training.loss import by_cell
 
 Floats = NDArray[np.float32]
 

@@ -1,8 +1,8 @@
 """How good lift-s is on people it has not learned from: made-up errors, and people whom BlazePose has looked at.
 
-    python -m bodystream.training.report_lift lift-s.safetensors --poses MOCAP --drawn DIR
+    python -m bodystream.training.lift.report lift-s.safetensors --poses MOCAP --drawn DIR
 
-Prints a Markdown table, mm: the landmark net's own joints beside the mended ones. `DIR` is what `measure_lift look`
+Prints a Markdown table, mm: the landmark net's own joints beside the mended ones. `DIR` is what `lift.measure look`
 left; without it there are no rows of drawn people.
 """
 
@@ -18,8 +18,8 @@ from bodystream.models.lift_layout import JOINTS, WORLD
 from bodystream.models.nets.lift import Lift
 from bodystream.models.weights.lift import load_lift
 from bodystream.training.learner import HELD_OUT_SEED
-from bodystream.training.lift import NOISES, People, errors_mm
-from bodystream.training.lift_clips import HELD_OUT, NETS, examples, read_clips
+from bodystream.training.lift.clips import HELD_OUT, NETS, examples, read_clips
+from bodystream.training.lift.task import NOISES, People, errors_mm
 from bodystream.training.poses import HELD_OUT_SUBJECTS, read_motion
 
 Floats = NDArray[np.float32]

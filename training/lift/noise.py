@@ -25,7 +25,7 @@ from bodystream.models.lift_layout import (
     TOES,
     WRISTS,
 )
-from bodystream.training.lift_people import Scene
+from bodystream.training.lift.people import Scene
 from bodystream.training.motion import rotations
 
 Floats = NDArray[np.float32]
@@ -156,14 +156,14 @@ def _world(view: Floats, clean: NDArray[np.float64], rng: np.random.Generator) -
     return np.asarray((out + error) * size, np.float32)
 
 
-FILE = "lift_noise.npz"
+FILE = "noise.npz"
 TOLD = 45 + 30  # numbers a person: world joints and errors in the picture
 CONFIDENCE = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """What `measure_lift fit` found, for each of K nets; upright views, units of SIZE_M, px of the crop.
+    """What `lift.measure fit` found, for each of K nets; upright views, units of SIZE_M, px of the crop.
 
     world, errors = `linear` (K, 75, 46) · (joints, 1) + size · deviation. The deviations and the logits of the
     confidences, less their means `sure` (K, 15), are normal, (90,), of a covariance that is `factor` (K, 90, R) ·
