@@ -10,7 +10,7 @@ import numpy as np
 from bodystream.errors import UsageError
 from bodystream.models.body.kinematics import JOINT_PARENTS, JOINTS
 from bodystream.models.body.skeleton import BONES, PARENTS, SEGMENTS
-from bodystream.pipeline.calibration import Camera, Doubles, of_videos, read_cameras
+from bodystream.pipeline.calibration import Camera, Doubles, read_cameras
 from bodystream.pipeline.types import SourceInfo
 
 # What a camera of which nothing is known is taken for. Webcams and phones have 55 to 75 over the long side; a
@@ -125,11 +125,19 @@ def header_keys(lens: Lens, source: SourceInfo, height_m: float | None) -> dict[
 
 
 def _chosen(cameras: Sequence[Camera], name: str | None, source: str) -> Camera:
-    if name is None:
-        return cameras[0] if len(cameras) == 1 else of_videos(cameras, [source])[0]
-    found = [camera for camera in cameras if camera.name == name]
+    """The camera of that name, or the only one, or the one whose name the source's holds."""
+    known = ", ".join(camera.name for camera in cameras)
+    if name is not None:
+        found = [camera for camera in cameras if camera.name == name]
+        trouble = f"--camera {name}: the calibration has {known}"
+    else:
+        named = [camera for camera in cameras if camera.name and camera.name in source]
+        found = list(cameras) if len(cameras) == 1 else named
+        trouble = (
+            f"the calibration has {known}, and {source} does not tell which of them filmed it; add --camera"
+        )
     if len(found) != 1:
-        raise UsageError(f"--camera {name}: the calibration has {', '.join(each.name for each in cameras)}")
+        raise UsageError(trouble)
     return found[0]
 
 

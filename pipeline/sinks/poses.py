@@ -96,7 +96,8 @@ class PoseSink:
 
     def _finish(self, header: Header) -> None:
         rows, clock = _read(part(self._path)), clock_of(np.array(self._times), header.source.rate)
-        people = _motions(rows, clock, world_axes(up_of(header)))
+        together = isinstance(self._form, Everybody)
+        people = _motions(rows, clock, world_axes(up_of(header)), together=together)
         written: list[Path] = []
         if isinstance(self._form, Everybody):
             written.append(self._path)
@@ -164,8 +165,13 @@ def _read(path: Path) -> Rows:
     return np.memmap(path, ROW, "r", shape=(count,)) if count else np.empty(0, ROW)
 
 
-def _motions(rows: Rows, clock: Clock, axes: NDArray[np.float64]) -> Iterator[Motion]:
-    """Everybody's motion, in order of their ids; one at a time is in memory."""
-    floor = floor_of(rows, axes)
+def _motions(rows: Rows, clock: Clock, axes: NDArray[np.float64], *, together: bool) -> Iterator[Motion]:
+    """Everybody's motion, in order of their ids; one at a time is in memory.
+
+    `together` they have one floor. Else everybody has their own: the floor of one file must not hang on how far away
+    somebody else in the picture is taken to be.
+    """
+    floor = floor_of(rows, axes) if together else None
     for number in np.unique(rows["id"]):
-        yield motion_of(rows[rows["id"] == number], clock, axes, floor)
+        own = rows[rows["id"] == number]
+        yield motion_of(own, clock, axes, floor_of(own, axes) if floor is None else floor)

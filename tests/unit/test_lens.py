@@ -5,7 +5,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from bodystream.errors import SourceUnreadable, UsageError
+from bodystream.errors import UsageError
 from bodystream.models.body.kinematics import JOINTS
 from bodystream.pipeline.lens import header_keys, open_lens
 from bodystream.pipeline.source import open_source
@@ -62,7 +62,7 @@ def test_calibrated_camera_is_found_by_the_name_of_the_video(rig):
 
 
 def test_calibrated_camera_that_no_name_tells(rig):
-    with pytest.raises(SourceUnreadable, match="cam01, cam02"):
+    with pytest.raises(UsageError, match=r"cam01, cam02, and walk\.mp4 .* --camera"):
         open_lens(source("walk.mp4"), calibration=rig)
     assert open_lens(source("walk.mp4"), calibration=rig, camera="cam01").of(WIDE).name == "cam01"
     with pytest.raises(UsageError, match="cam01, cam02"):
