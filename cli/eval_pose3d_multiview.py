@@ -158,13 +158,9 @@ def _run(
 
 
 def _place(keypoints: str, offline: bool) -> Path:
-    from bodystream.cli.screen import progress_bars
-    from bodystream.models.store import resolve
+    from bodystream.cli.prepare import fetched
 
-    if Path(keypoints).is_dir():
-        return Path(keypoints)
-    with progress_bars() as progress:
-        return resolve(keypoints, offline=offline or None, progress=progress)
+    return Path(keypoints) if Path(keypoints).is_dir() else fetched([keypoints], offline=offline)[0]
 
 
 def _reference(

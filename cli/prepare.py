@@ -19,6 +19,15 @@ def prepared(names: Sequence[str], *, offline: bool) -> list[Path]:
         return [prepare(name, progress=progress, offline=offline or None) for name in names]
 
 
+def fetched(places: Sequence[str], *, offline: bool) -> list[Path]:
+    """Return files by path, or by a name of the zoo, fetched where they are not here."""
+    from bodystream.cli.screen import progress_bars
+    from bodystream.models.store import resolve
+
+    with progress_bars() as progress:
+        return [resolve(place, offline=offline or None, progress=progress) for place in places]
+
+
 def chain_of(
     choices: "Choices", placement: "Placement", lens: "Lens | None" = None, *, offline: bool
 ) -> "list[Stage]":

@@ -42,13 +42,11 @@ Refine = Annotated[
 
 def open_rig(calibration: str, videos: Sequence[str], *, offline: bool) -> "tuple[list[Camera], list[Path]]":
     """The cameras, one a video, and the videos' files; fetched where they are named by the zoo."""
-    from bodystream.cli.screen import progress_bars
-    from bodystream.models.store import resolve
+    from bodystream.cli.prepare import fetched
     from bodystream.pipeline.calibration import of_videos, read_cameras
 
-    with progress_bars() as progress:
-        known = read_cameras(resolve(calibration, offline=offline or None, progress=progress))
-        paths = [resolve(video, offline=offline or None, progress=progress) for video in videos]
+    file, *paths = fetched([calibration, *videos], offline=offline)
+    known = read_cameras(file)
     return of_videos(known, [path.name for path in paths]), paths
 
 

@@ -97,7 +97,7 @@ def run(
     import time
 
     from bodystream.cli.drawing import chosen_layers
-    from bodystream.cli.prepare import chain_of
+    from bodystream.cli.prepare import chain_of, fetched
     from bodystream.models.keypoints import KEYPOINTS
     from bodystream.pipeline.chain import Chain
     from bodystream.pipeline.draw import Hud
@@ -154,7 +154,7 @@ def run(
             opened.info,
             focal_px=focal_px,
             fov=fov,
-            calibration=None if calibration is None else _fetched(calibration, offline=offline),
+            calibration=None if calibration is None else fetched([calibration], offline=offline)[0],
             camera=camera,
             up=up,
         )
@@ -181,14 +181,6 @@ def run(
     if interrupted():
         return ExitCode.INTERRUPTED
     return ExitCode.TOO_SLOW if strict_fps and not summary.met else ExitCode.OK
-
-
-def _fetched(calibration: str, *, offline: bool) -> Path:
-    from bodystream.cli.screen import progress_bars
-    from bodystream.models.store import resolve
-
-    with progress_bars() as progress:
-        return resolve(calibration, offline=offline or None, progress=progress)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

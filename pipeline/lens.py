@@ -42,8 +42,8 @@ class Lens:
             return self.camera.fitted(size)
         width, height = size
         focal_px = self.focal_px or 0.5 * max(size) / np.tan(np.radians(self.fov) / 2)
-        K = np.array([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]])  # noqa: N806 - its name
-        return Camera(self.origin, size, K, np.zeros(4), np.eye(3), np.zeros(3))
+        matrix = np.array([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]])
+        return Camera(self.origin, size, matrix, np.zeros(4), np.eye(3), np.zeros(3))
 
 
 GUESS = Lens(

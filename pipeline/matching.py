@@ -4,6 +4,9 @@ import numpy as np
 
 from bodystream.pipeline.types import Floats
 
+# Somebody lost is known again within this time, s; later they have another id, and nothing is kept of them.
+MEMORY_S = 2.0
+
 
 def match(likeness: Floats, least: float) -> list[tuple[int, int]]:
     """Pair rows with columns of `likeness` (N, M), the best pair first, each row and column once.

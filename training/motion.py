@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from bodystream.models.body.freedoms import exponential
 from bodystream.models.body.skeleton import CHEST, LEFT, RIGHT
 from bodystream.training.poses import Motion, sampled_pose
 
@@ -105,13 +106,8 @@ def between(first: Floats, second: Floats, share: Floats) -> Floats:
 
 
 def rotations(vectors: NDArray[np.floating]) -> Floats:
-    """Rotations (..., 3, 3) about vectors (..., 3) by their lengths, rad (Rodrigues)."""
-    angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
-    x, y, z = np.moveaxis(vectors, -1, 0)
-    zero = np.zeros_like(x)
-    skew = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
-    first, second = np.sinc(angle / np.pi), 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
-    return (np.eye(3) + first * skew + second * skew @ skew).astype(np.float32)
+    """Rotations (..., 3, 3) about vectors (..., 3) by their lengths, rad."""
+    return exponential(vectors.astype(np.float64)).astype(np.float32)
 
 
 def _drawn(chances: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bodystream.models.body.data import load
+from bodystream.models.body.mesh import normals
 from bodystream.models.body.skeleton import HEAD, PARENTS, SEGMENTS, bone_lengths
 from bodystream.models.body.skin import landmarks_on, shaped, shares, weighted
 
@@ -48,7 +49,7 @@ def make_figure(rng: np.random.Generator) -> Figure:
     coefficients = (SPREAD * rng.normal(size=len(model.shapes))).astype(np.float32)
     bare = shaped(coefficients)
     marks = landmarks_on(bare)
-    dressed = bare + normals() * _clothes(rng)[:, None]
+    dressed = bare + rest_normals() * _clothes(rng)[:, None]
     near = model.landmark_vertices.ravel()
     joints = model.joints + np.tensordot(coefficients, model.joint_shapes, 1)
     return Figure(
@@ -126,13 +127,6 @@ def scalp() -> Floats:
 
 
 @cache
-def normals() -> Floats:
+def rest_normals() -> Floats:
     """Outward unit normals of the rest body: (V, 3)."""
-    model = load()
-    corners = model.chart_vertex[model.triangles]  # (T, 3)
-    a, b, c = (model.vertices[corners[:, i]] for i in range(3))
-    areas = np.cross(b - a, c - a)
-    normals = np.zeros_like(model.vertices)
-    for i in range(3):
-        np.add.at(normals, corners[:, i], areas)
-    return (normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    return normals(load().vertices)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bodystream.models.body.data import load
 from bodystream.models.body.skeleton import SEGMENTS
 from bodystream.models.body.skin import blend, landmarks_on, shares
-from bodystream.training.people import Figure, articulated, landmarks_of, normals, scalp, waves
+from bodystream.training.people import Figure, articulated, landmarks_of, rest_normals, scalp, waves
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -117,7 +117,7 @@ def drawn(
     segments = articulated(turns, figure.joints)
     vertices = blend(figure.body, segments) @ camera.T + place
     marks = landmarks_of(figure, segments) @ camera.T + place
-    facing = np.einsum("vij,vj->vi", (shares() @ turns.reshape(17, 9)).reshape(-1, 3, 3), normals())
+    facing = np.einsum("vij,vj->vi", (shares() @ turns.reshape(17, 9)).reshape(-1, 3, 3), rest_normals())
     lit = np.clip(facing @ camera.T @ paint.light, 0, 1)[:, None]
     colours = paint.colours * (paint.ambient + (1 - paint.ambient) * lit)
     height, width = background.shape[:2]

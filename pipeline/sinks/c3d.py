@@ -4,6 +4,7 @@ import errno
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,5 +47,5 @@ def write_c3d(path: Path, motion: Motion) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _put(file: "object", group: str, name: str, value: list[object]) -> None:
-    file["parameters"][group][name]["value"] = value  # type: ignore[index]
+def _put(file: Any, group: str, name: str, value: list[Any]) -> None:
+    file["parameters"][group][name]["value"] = value

@@ -9,11 +9,11 @@ import numpy as np
 
 from bodystream.models.body.pose import pose_body
 from bodystream.models.body.skeleton import bone_lengths
+from bodystream.pipeline.matching import MEMORY_S
 from bodystream.pipeline.types import Floats, Frame, ModelInfo, Person
 
 # A person's bones are the medians over their last views: the landmark net's grow and shrink with the pose.
 VIEWS = 120
-MEMORY_S = 2.0  # somebody who is away for longer has another id when they come back
 
 
 @dataclass(slots=True)

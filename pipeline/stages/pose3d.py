@@ -20,13 +20,13 @@ from bodystream.models.body.kinematics import (
 from bodystream.models.body.skeleton import LONG
 from bodystream.pipeline.flips import LIMBS
 from bodystream.pipeline.lens import Lens
+from bodystream.pipeline.matching import MEMORY_S
 from bodystream.pipeline.poses import JOINTS, Seen, State, Surface, Weights, begun, followed
 from bodystream.pipeline.types import Dense, Floats, Frame, ModelInfo, Person, Pose3d
 
 Doubles = NDArray[np.float64]
 
 HIPS = [23, 24]
-MEMORY_S = 2.0  # somebody who is away for longer has another id when they come back
 # Bones follow what is known of the person until they have been seen for so long, and then by a thousandth a second.
 SETTLING_S, FOLLOWING_S, CREEPING_A_S = 0.5, 0.15, 0.001
 SURE = 0.5  # of a limb's landmark: time in which fewer are seen counts less

@@ -9,7 +9,7 @@ import numpy as np
 
 from bodystream.pipeline.filters import Filtered, Preset, one_euro
 from bodystream.pipeline.flips import LIMBS, FlipRepair
-from bodystream.pipeline.matching import match
+from bodystream.pipeline.matching import MEMORY_S, match
 from bodystream.pipeline.types import Floats, Frame, Image, ModelInfo, Person
 
 TORSO = np.array([11, 12, 24, 23])  # left and right shoulder, right and left hip
@@ -19,8 +19,7 @@ COLOUR_SAMPLES = 24  # the torso's colours are counted on a grid of at most so m
 SAME_BODY = 0.12
 # A crop that jumps further than this between two frames, in crop sizes, has caught somebody else.
 JUMP, JUMP_PER_S = 0.35, 1.0
-# Somebody lost is known again within this time, this near, this much alike in size and colours.
-MEMORY_S = 2.0
+# Somebody lost is known again within MEMORY_S, this near, this much alike in size and colours.
 REACH, REACH_PER_S = 0.3, 0.5  # crop sizes; a walker covers 0.5 of them in a second
 SIZE_RATIO = 1.5
 LEAST_LIKENESS = 0.6  # Bhattacharyya coefficient of the colour histograms: same coat .8, other coat .3 to .6

@@ -10,6 +10,7 @@ from bodystream.models.body.data import load
 from bodystream.models.body.skeleton import CHEST, HEAD, LIMB_SEGMENTS, PARENTS, PELVIS, SEGMENTS
 from bodystream.models.body.skin import landmarks_on
 from bodystream.models.lift_layout import HIPS, KNEES, LANDMARKS
+from bodystream.training.motion import rotations
 from bodystream.training.people import SPREAD
 from bodystream.training.poses import about_y
 
@@ -167,13 +168,7 @@ def cameras(count: int, rng: np.random.Generator) -> Floats:
 
 def _about(axis: int, angles: NDArray[np.floating]) -> Floats:
     """Rotations (N, 3, 3) about an axis."""
-    a, b = [(1, 2), (2, 0), (0, 1)][axis]
-    turn = np.zeros((len(angles), 3, 3), np.float32)
-    turn[:, axis, axis] = 1
-    turn[:, a, a] = turn[:, b, b] = np.cos(angles)
-    turn[:, b, a] = np.sin(angles)
-    turn[:, a, b] = -turn[:, b, a]
-    return turn
+    return rotations(angles[:, None] * np.eye(3)[axis])
 
 
 def pictures(count: int, rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bodystream.errors import UsageError
+from bodystream.evaluation.pose3d import procrustes
 from bodystream.models.lift_input import seen
 from bodystream.models.lift_layout import (
     ANKLES,
@@ -134,15 +135,8 @@ def errors_mm(found: Tensor, truth: Tensor) -> Tensor:
 
 
 def aligned(found: Tensor, truth: Tensor) -> Tensor:
-    """Poses (N, J, 3) moved, turned and scaled onto others (Umeyama, 1991)."""
-    middle = truth.mean(1, keepdim=True)
-    a, b = found - found.mean(1, keepdim=True), truth - middle
-    u, s, vt = torch.linalg.svd(b.transpose(1, 2) @ a)  # (N, 3, 3)
-    sign = torch.ones_like(s)
-    sign[:, 2] = torch.det(u @ vt).sign()
-    turn = (u * sign[:, None]) @ vt
-    scale = (s * sign).sum(1) / a.square().sum((1, 2)).clamp(min=1e-9)
-    return scale[:, None, None] * a @ turn.transpose(1, 2) + middle
+    """Poses (N, J, 3) moved, turned and scaled onto others, each for itself."""
+    return torch.from_numpy(procrustes(*(each.cpu().double().numpy() for each in (found, truth)))).to(found)
 
 
 def figures(counts: Tensor) -> dict[str, float]:
