@@ -130,7 +130,7 @@ def _code() -> bytes:
     package = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for folder in ("export", "models/nets", "models/weights"):
-        for file in sorted((package / folder).glob("*.py")):
+        for file in sorted((package / folder).rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.digest()
 

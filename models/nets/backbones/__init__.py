@@ -1,0 +1,1 @@
+"""Trunks: what turns a picture into feature maps, each a classifier by itself."""
