@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,40 @@ ORT_ERRORS = (
 )
 
 
+class Value:
+    """An array that stays where a session left it: on the GPU, where the session runs there.
+
+    What one session returns goes into another one of the same device without a way over the host's memory.
+    """
+
+    def __init__(self, held: ort.OrtValue) -> None:
+        self._held = held
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its axes."""
+        return tuple(self._held.shape())
+
+    def numpy(self) -> NDArray[Any]:
+        """The array in the host's memory: a copy."""
+        array: NDArray[Any] = self._held.numpy()
+        return array
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a file declares of one of its inputs: shape, with a name for a free axis, and dtype."""
+
+    shape: tuple[int | str, ...]
+    dtype: np.dtype[Any]
+
+
 class Session:
-    """An ONNX file of bodystream, ready to run: one input, outputs in their declared order.
+    """An ONNX file of bodystream, ready to run, its outputs in their declared order.
 
     `provider` is what really runs, `note` what the user should be told about that ("" for nothing), `sha256`
-    that of the weights that the file was made from, `input` the declared shape, with a name for a free axis,
-    `outputs` the names.
+    that of the weights that the file was made from, `inputs` what is declared of each, `input` the shape of
+    the first, `outputs` the names. A file with one input is called with an array; `run` takes any number.
     """
 
     def __init__(self, inference: ort.InferenceSession, path: Path, note: str = "") -> None:
@@ -64,12 +93,13 @@ class Session:
         self.name, self.stage, self.sha256, self.precision = (self.metadata[key] for key in NEEDED_KEYS)
         self.provider: str = inference.get_providers()[0]
         self.note = note
-        [declared] = inference.get_inputs()
-        self.input: tuple[int | str, ...] = tuple(declared.shape)
+        self.inputs: Mapping[str, Input] = {
+            declared.name: Input(tuple(declared.shape), _dtype(declared.type))
+            for declared in inference.get_inputs()
+        }
+        self.input: tuple[int | str, ...] = next(iter(self.inputs.values())).shape
         self.outputs: tuple[str, ...] = tuple(output.name for output in inference.get_outputs())
-        self._inference, self._input_name = inference, declared.name
-        element = declared.type.removeprefix("tensor(").removesuffix(")")
-        self._input_dtype = np.dtype("float32" if element == "float" else element)
+        self._inference, self._device = inference, _device(inference)
 
     def __call__(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Outputs for a batch (N, ...) of the input's shape and dtype; any N will do, even where fixed.
@@ -85,12 +115,38 @@ class Session:
         ]
         return tuple(np.concatenate(parts)[: len(batch)] for parts in zip(*goes, strict=True))
 
+    def run(self, feeds: Mapping[str, NDArray[Any] | Value]) -> dict[str, Value]:
+        """Outputs by name, left on the session's device, for inputs by name, from wherever they are.
+
+        Shapes and dtypes are those of `inputs`: nothing is filled up. Raises ValueError for other names.
+        """
+        if feeds.keys() != self.inputs.keys():
+            raise ValueError(f"{self.name} takes {', '.join(self.inputs)}; given: {', '.join(feeds)}")
+        kind, number = self._device
+        binding = self._inference.io_binding()
+        for name, given in feeds.items():
+            if isinstance(given, Value) and given._held.device_name() in (kind, "cpu"):
+                binding.bind_ortvalue_input(name, given._held)
+            else:
+                array = given.numpy() if isinstance(given, Value) else np.ascontiguousarray(given)
+                binding.bind_cpu_input(name, array)
+        for name in self.outputs:
+            binding.bind_output(name, kind, number)
+        self._inference.run_with_iobinding(binding)
+        return dict(zip(self.outputs, map(Value, binding.get_outputs()), strict=True))
+
     def warm(self, batch_sizes: Iterable[int] = (1,)) -> None:
         """Run once at each batch size, so that no frame pays for first-time work."""
         for size in batch_sizes:
-            self(
-                np.zeros((size, *map(int, self.input[1:])), self._input_dtype)
-            )  # the batch alone is ever free
+            zeros = {
+                # the batch alone is ever free
+                name: np.zeros([size if isinstance(axis, str) else axis for axis in each.shape], each.dtype)
+                for name, each in self.inputs.items()
+            }
+            if len(zeros) > 1:
+                self.run(zeros)
+            else:
+                self(*zeros.values())
 
     def info(self) -> dict[str, Any]:
         """What a results file says about a network that ran."""
@@ -104,7 +160,8 @@ class Session:
         }
 
     def _run(self, batch: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        return tuple(self._inference.run(None, {self._input_name: batch}))
+        [name] = self.inputs
+        return tuple(self._inference.run(None, {name: batch}))
 
 
 def open_session(
@@ -159,6 +216,20 @@ def _metadata(raw: Mapping[str, str], path: Path) -> Mapping[str, str]:
             f"{path} was not made by bodystream: metadata lacks {', '.join(absent)}. Use: bodystream export"
         )
     return metadata
+
+
+def _dtype(declared: str) -> np.dtype[Any]:
+    """numpy's dtype of ONNX Runtime's "tensor(float)" and the like."""
+    element = declared.removeprefix("tensor(").removesuffix(")")
+    return np.dtype({"float": "float32", "double": "float64"}.get(element, element))
+
+
+def _device(inference: ort.InferenceSession) -> tuple[str, int]:
+    """Where a session's outputs are made, in ONNX Runtime's words: its name, and which one."""
+    provider = inference.get_providers()[0]
+    if provider != CUDA:
+        return "cpu", 0
+    return "cuda", int(inference.get_provider_options()[provider]["device_id"])
 
 
 def _padded(batch: NDArray[Any], size: int) -> NDArray[Any]:

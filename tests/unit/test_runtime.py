@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from bodystream.errors import DeviceUnavailable, ModelError, UsageError
-from bodystream.models.runtime import CPU, CUDA, KEY_PREFIX, Session, available_cores, open_session
+from bodystream.models.runtime import CPU, CUDA, KEY_PREFIX, Input, Session, available_cores, open_session
 
 METADATA = {
     "name": "toy",
@@ -36,6 +36,30 @@ def save_toy(path: Path, batch: int | str = "batch", metadata: dict[str, str] = 
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     helper.set_model_props(model, {KEY_PREFIX + key: value for key, value in metadata.items()})
+    onnx.save(model, path)
+    return path
+
+
+def save_pair(path: Path) -> Path:
+    """float32 a (2, 2) and int64 b (2,) in; float32 sum (2, 2) and int64 same (2,) out."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["b"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("Add", ["a", "floats"], ["sum"]),
+            helper.make_node("Identity", ["b"], ["same"]),
+        ],
+        "pair",
+        [
+            helper.make_tensor_value_info("a", TensorProto.FLOAT, [2, 2]),
+            helper.make_tensor_value_info("b", TensorProto.INT64, [2]),
+        ],
+        [
+            helper.make_tensor_value_info("sum", TensorProto.FLOAT, [2, 2]),
+            helper.make_tensor_value_info("same", TensorProto.INT64, [2]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, {KEY_PREFIX + key: value for key, value in METADATA.items()})
     onnx.save(model, path)
     return path
 
@@ -74,6 +98,36 @@ def test_a_fixed_batch_takes_any_number(tmp_path: Path, people: int):
     assert session.input == (3, 2)
     np.testing.assert_array_equal(twice, pictures * 2)
     np.testing.assert_array_equal(sums, pictures.sum(axis=1, keepdims=True))
+
+
+def test_values_go_from_one_run_into_the_next(tmp_path: Path):
+    session = open_session(save_pair(tmp_path / "pair.onnx"), device="cpu")
+    assert session.inputs == {"a": Input((2, 2), np.dtype("float32")), "b": Input((2,), np.dtype("int64"))}
+    turned = np.array([[1, 3], [2, 4]], np.float32).T  # in no order that ONNX Runtime reads
+    first = session.run({"b": np.array([10, 20]), "a": turned})
+    assert list(first) == ["sum", "same"]
+    assert first["sum"].shape == (2, 2)
+    second = session.run({"a": first["sum"], "b": first["same"]})
+    assert first["sum"].numpy().tolist() == [[11, 22], [13, 24]]  # not written over
+    assert second["sum"].numpy().tolist() == [[21, 42], [23, 44]]
+    assert second["sum"].numpy().dtype == np.float32
+
+
+def test_other_inputs_than_the_file_has(tmp_path: Path):
+    session = open_session(save_pair(tmp_path / "pair.onnx"), device="cpu")
+    with pytest.raises(ValueError, match="toy takes a, b; given: a"):
+        session.run({"a": np.zeros((2, 2), np.float32)})
+
+
+def test_warming_fills_every_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    seen: list[dict[str, np.ndarray]] = []
+    monkeypatch.setattr(Session, "run", lambda self, feeds: seen.append(feeds) or {})
+    open_session(save_pair(tmp_path / "pair.onnx"), device="cpu").warm()
+    [feeds] = seen
+    assert {name: (each.shape, each.dtype.name) for name, each in feeds.items()} == {
+        "a": ((2, 2), "float32"),
+        "b": ((2,), "int64"),
+    }
 
 
 def test_warming_runs_the_stated_batches(toy: Path, monkeypatch: pytest.MonkeyPatch):
@@ -156,3 +210,11 @@ def test_cuda_really_runs(toy: Path):
     assert session(np.array([[1, 2]], np.uint8))[0].tolist() == [[2, 4]]
     with pytest.raises(DeviceUnavailable, match="--device cuda:99"):
         open_session(toy, device="cuda:99")
+
+
+@pytest.mark.gpu
+def test_values_stay_on_the_gpu(tmp_path: Path):
+    session = open_session(save_pair(tmp_path / "pair.onnx"), device="cuda:0")
+    first = session.run({"a": np.ones((2, 2), np.float32), "b": np.array([10, 20])})
+    assert first["sum"]._held.device_name() == "cuda"
+    assert session.run({"a": first["sum"], "b": first["same"]})["sum"].numpy().tolist() == [[21, 41]] * 2
