@@ -1,5 +1,11 @@
-"""The 33 landmarks of BlazePose: names, pairs, the skeleton's edges, and which of them are COCO's 17."""
+"""Sets of keypoints: BlazePose's 33, COCO's 17, VNect's 21, each with its names and the skeleton's edges.
 
+Results say by their names which set they hold: `layout_of` knows the rest.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -44,7 +50,7 @@ KEYPOINTS: tuple[str, ...] = (
 )
 
 # Chains of names, each drawn from one to the next.
-_CHAINS = (
+_BLAZEPOSE_CHAINS = (
     "nose left_eye_inner left_eye left_eye_outer left_ear",
     "nose right_eye_inner right_eye right_eye_outer right_ear",
     "mouth_left mouth_right",
@@ -75,6 +81,50 @@ COCO_KEYPOINTS: tuple[str, ...] = (
     "right_ankle",
 )
 
+# In the order of VNect's maps (Mehta et al. 2017); the first 17 are MPI-INF-3DHP's relevant joints.
+VNECT_KEYPOINTS: tuple[str, ...] = (
+    "head_top",
+    "neck",
+    "right_shoulder",
+    "right_elbow",
+    "right_wrist",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "right_hip",
+    "right_knee",
+    "right_ankle",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "pelvis",
+    "spine",
+    "head",
+    "right_hand",
+    "left_hand",
+    "right_foot",
+    "left_foot",
+)
+
+_COCO_CHAINS = (
+    "nose left_eye left_ear",
+    "nose right_eye right_ear",
+    "left_shoulder left_elbow left_wrist",
+    "right_shoulder right_elbow right_wrist",
+    "right_shoulder left_shoulder left_hip right_hip right_shoulder",
+    "left_hip left_knee left_ankle",
+    "right_hip right_knee right_ankle",
+)
+_VNECT_CHAINS = (
+    "head_top head neck spine pelvis",
+    "neck left_shoulder left_elbow left_wrist left_hand",
+    "neck right_shoulder right_elbow right_wrist right_hand",
+    "pelvis left_hip left_knee left_ankle left_foot",
+    "pelvis right_hip right_knee right_ankle right_foot",
+)
+# Words of points that crowd a face and a hand.
+_CROWDED = frozenset(["nose", "eye", "ear", "mouth", "pinky", "index", "thumb", "hand"])
+
 
 def _side(*names: str) -> Side:
     sides = {side for side in ("left", "right") for name in names if side in name.split("_")}
@@ -94,12 +144,53 @@ def _indices(names: tuple[str, ...]) -> NDArray[np.intp]:
     return found
 
 
-# Pairs of landmarks to be joined by a line, and the side of the body that the line is on.
-EDGES: tuple[tuple[int, int, Side], ...] = tuple(
-    (KEYPOINTS.index(a), KEYPOINTS.index(b), _side(a, b))
-    for chain in _CHAINS
-    for a, b in zip(chain.split(), chain.split()[1:], strict=False)
-)
+Edge = tuple[int, int, Side]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """A set of J keypoints: their names, the pairs that a line joins and the side of the body that it is on.
+
+    `sides` (J,) are the points' own. `crowded` are those of face and hands, which crowd. `coco`: int (17,), where
+    COCO's 17 are among them in COCO's order, -1 for one that is not.
+    """
+
+    names: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    sides: tuple[Side, ...]
+    crowded: frozenset[int]
+    coco: NDArray[np.intp]
+
+
+@cache
+def layout_of(names: tuple[str, ...]) -> Layout:
+    """The layout of keypoints with these names; a set that is not known has points and no lines."""
+    chains = _CHAINS_OF.get(names, ())
+    return Layout(
+        names,
+        tuple(
+            (names.index(a), names.index(b), _side(a, b))
+            for chain in chains
+            for a, b in zip(chain.split(), chain.split()[1:], strict=False)
+        ),
+        tuple(_side(name) for name in names),
+        frozenset(
+            i
+            for i, name in enumerate(names)
+            if _CROWDED & set(name.split("_")) and not name.endswith("foot_index")
+        ),
+        np.array([names.index(name) if name in names else -1 for name in COCO_KEYPOINTS]),
+    )
+
+
+_CHAINS_OF: dict[tuple[str, ...], Sequence[str]] = {
+    KEYPOINTS: _BLAZEPOSE_CHAINS,
+    COCO_KEYPOINTS: _COCO_CHAINS,
+    VNECT_KEYPOINTS: _VNECT_CHAINS,
+}
+
+# BlazePose's pairs of landmarks to be joined by a line, and the side of the body that the line is on.
+EDGES: tuple[Edge, ...] = layout_of(KEYPOINTS).edges
 
 # landmarks[SWAP] are those of the mirrored person: int (33,), left and right exchanged
 SWAP: NDArray[np.intp] = _indices(tuple(_mirrored(name) for name in KEYPOINTS))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from bodystream.models.keypoints import EDGES, KEYPOINTS
+from bodystream.models.keypoints import Layout, layout_of
 from bodystream.pipeline.draw_surface import Skin, paint
 from bodystream.pipeline.types import Floats, Image, Person, Result, Silhouette
 
@@ -31,16 +31,15 @@ RIGHT: Colour = (255, 176, 56)
 MIDDLE: Colour = (255, 255, 255)
 INK: Colour = (26, 22, 20)  # casings and dark text
 SIDES = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
-JOINT_COLOURS = [LEFT if "left" in name else RIGHT if "right" in name else MIDDLE for name in KEYPOINTS]
 LABEL: Colour = (196, 190, 186)  # names in the HUD, quieter than the figures beside them
 
 FILL = 0.4  # share of the id's colour in a silhouette: the picture below stays readable
 SHADE = 0.65  # share of black below the HUD: white text reads on a white sky
 SURE = 0.5  # confidence from which a joint is drawn solid: even odds of being visible
 GUESSED = 0.2  # from here to there it is drawn hollow, and not at all below
-# Points that crowd a face and a hand: drawn finer than the limbs, and not where the person is small.
-FINE = frozenset(range(11)) | frozenset(range(17, 23))
-ROOM = 1.5  # px of stroke from which there is room for fine points, dark casings and discs at the joints
+ROOM = (
+    1.5  # px of stroke from which there is room for points that crowd, dark casings and discs at the joints
+)
 ROUND_PX = 4.0  # radius below which cv2's circles have corners: no dark ring round those
 FRACTION_BITS = 4  # of cv2's coordinates: sixteenths of a pixel, so that slow motion does not judder
 FAR_PX = 32_000  # what lies further out is not drawn: cv2's fixed-point coordinates overflow quietly
@@ -85,9 +84,10 @@ def draw(image: Image, result: Result, layers: Layers = ALL, hud: Sequence[str] 
         for person in people:
             _draw_box(canvas, person, _hairline(short_px))
     if layers.skeleton:
+        layout = layout_of(result.keypoints)
         for person in people:
             if person.landmarks is not None:
-                _draw_skeleton(canvas, person.landmarks, _stroke_px(short_px, person))
+                _draw_skeleton(canvas, person.landmarks, layout, _stroke_px(short_px, person))
     if layers.ids:
         for person in people:
             _draw_id(canvas, person, _font_scale(short_px, _extent_px(person)))
@@ -184,17 +184,19 @@ def _draw_box(canvas: Image, person: Person, hairline: int) -> None:
     cv2.rectangle(canvas, (x0, y0), (x1 - 1, y1 - 1), colour_of(person.id), hairline)
 
 
-def _draw_skeleton(canvas: Image, landmarks: Floats, stroke: float) -> None:
+def _draw_skeleton(canvas: Image, landmarks: Floats, layout: Layout, stroke: float) -> None:
+    # The points of face and hands are drawn finer than the limbs, and not where the person is small.
+    fine = layout.crowded
     joints = [j for j, point in enumerate(landmarks) if point[2] >= GUESSED and _drawable(point[:2])]
     if stroke < ROOM:
-        joints = [j for j in joints if j not in FINE]
+        joints = [j for j in joints if j not in fine]
     sure = {j: bool(landmarks[j, 2] >= SURE) for j in joints}
     at = {j: _fixed(landmarks[j]) for j in joints}
-    limbs = [(a, b, side) for a, b, side in EDGES if a in at and b in at]
+    limbs = [(a, b, side) for a, b, side in layout.edges if a in at and b in at]
     casing = stroke / 3 if stroke >= ROOM else 0.0
 
     def limb_px(a: int, b: int) -> float:
-        return stroke / 2 if a in FINE or b in FINE or not (sure[a] and sure[b]) else stroke
+        return stroke / 2 if a in fine or b in fine or not (sure[a] and sure[b]) else stroke
 
     # All casings come first, so that limbs that meet are one figure with one dark outline.
     if casing:
@@ -203,10 +205,10 @@ def _draw_skeleton(canvas: Image, landmarks: Floats, stroke: float) -> None:
     for a, b, side in limbs:
         _line(canvas, at[a], at[b], SIDES[side], limb_px(a, b))
     for j in joints if casing else ():
-        radius = stroke * (0.6 if j in FINE else 1.1)
+        radius = stroke * (0.6 if j in fine else 1.1)
         if radius + casing >= ROUND_PX:
             _disc(canvas, at[j], INK, radius + casing)
-        _disc(canvas, at[j], JOINT_COLOURS[j], radius)
+        _disc(canvas, at[j], SIDES[layout.sides[j]], radius)
         if not sure[j]:
             _disc(canvas, at[j], INK, radius * 0.6)
 

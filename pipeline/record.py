@@ -25,6 +25,7 @@ from bodystream import __version__
 from bodystream.errors import ResultsError, SourceNotFound
 from bodystream.models.body.kinematics import JOINTS, global_turns, local_turns, matrices, quaternions
 from bodystream.models.body.skeleton import BONES, SEGMENTS
+from bodystream.models.keypoints import KEYPOINTS
 from bodystream.pipeline import iuv, rle
 from bodystream.pipeline.types import (
     Dense,
@@ -175,7 +176,8 @@ class Recording:
                 if kind == "event":
                     events.append(_decode_event(record))
                 elif kind == "frame":
-                    yield _decoded(self.path, number, decode_result, record, tuple(events))
+                    names = self.header.keypoints
+                    yield _decoded(self.path, number, decode_result, record, tuple(events), names)
                     events = []
 
     @property
@@ -263,8 +265,10 @@ def decode_header(record: Mapping[str, Any]) -> Header:
     return Header(info, tuple(models), record["settings"], tuple(record["keypoints"]), extra)
 
 
-def decode_result(record: Mapping[str, Any], events: Sequence[str] = ()) -> Result:
-    """Return the result of a frame line; `events` are those of the event lines before it."""
+def decode_result(
+    record: Mapping[str, Any], events: Sequence[str] = (), keypoints: tuple[str, ...] = KEYPOINTS
+) -> Result:
+    """Return the result of a frame line; `events` are those of the event lines before it, `keypoints` the header's."""
     return Result(
         index=record["index"],
         pts=Fraction(str(record.get("time", record["pts"]))),
@@ -274,6 +278,7 @@ def decode_result(record: Mapping[str, Any], events: Sequence[str] = ()) -> Resu
         dropped_before=record.get("dropped_before", 0),
         events=tuple(events),
         file=record.get("file"),
+        keypoints=keypoints,
     )
 
 

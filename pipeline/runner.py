@@ -135,7 +135,15 @@ class Run:
             size = (frame.image.shape[1], frame.image.shape[0])
             dropped_before, dropped = self._frames.dropped - dropped, self._frames.dropped
             result = Result(
-                frame.index, frame.pts, size, people, (*late, *spans), dropped_before, events, frame.file
+                index=frame.index,
+                pts=frame.pts,
+                size=size,
+                people=people,
+                spans=(*late, *spans),
+                dropped_before=dropped_before,
+                events=events,
+                file=frame.file,
+                keypoints=self._header.keypoints,
             )
             self._tally.begin(frame.index, len(people))
             for writer in self._writers:

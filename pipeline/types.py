@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bodystream.models.body.pose import Body
 from bodystream.models.crop import Crop
+from bodystream.models.keypoints import KEYPOINTS, layout_of
 
 Image = NDArray[np.uint8]  # (H, W, 3) BGR, upright
 Floats = NDArray[np.float32]
@@ -122,10 +123,8 @@ class Person:
     score: float  # 0..1, the detector's when it last saw this person, halved by each look that did not
     id: int = 0  # from 1; 0 until `track` has given one
     mask: Mask | None = None
-    landmarks: Floats | None = None  # (33, 3): x px, y px, confidence 0..1
-    world: Floats | None = (
-        None  # (33, 4): m, hip-centred, x right, y down, z away from the camera; confidence
-    )
+    landmarks: Floats | None = None  # (J, 3): x px, y px, confidence 0..1; the J keypoints are the header's
+    world: Floats | None = None  # (J, 4): m, hip-centred, x right, y down, z away from the camera; confidence
     next_crop: Crop | None = None  # where the landmark net should look in the next frame
     body: Body | None = None  # the rest body posed into the image, with this person's proportions
     dense: Dense | None = None  # of this frame, never of the last one
@@ -145,13 +144,14 @@ class Result:
     dropped_before: int = 0  # frames that were dropped between the last result and this one
     events: tuple[str, ...] = ()  # "scene cut", "detector every 10 frames", ...
     file: str | None = None
+    keypoints: tuple[str, ...] = KEYPOINTS  # the header's: names of the people's landmarks
 
     @cached_property
     def silhouettes(self) -> tuple[Silhouette | None, ...]:
         """The people's masks pasted into the image, no pixel given to two; made when first asked for."""
         from bodystream.pipeline.masks import silhouettes  # types cannot import their own user at the top
 
-        return silhouettes(self.people, self.size)
+        return silhouettes(self.people, self.size, layout_of(self.keypoints).edges)
 
     @cached_property
     def surfaces(self) -> tuple[Iuv | None, ...]:

@@ -49,7 +49,9 @@ def header(**changes: object) -> Header:
     return Header(SourceInfo(**info), (model,), settings, KEYPOINTS, dict(EXTRA))
 
 
-def person(number: int, *, mask: bool = True, landmarks: bool = True, pose: bool = False) -> Person:
+def person(
+    number: int, *, mask: bool = True, landmarks: bool = True, pose: bool = False, joints: int = 33
+) -> Person:
     """A person whose numbers are all different and whose mask is a known rectangle with a notch.
 
     The dense map, where there is a mask, covers its rectangle with pixels of 2 px: a torso over a leg.
@@ -57,10 +59,10 @@ def person(number: int, *, mask: bool = True, landmarks: bool = True, pose: bool
     x, y = 4 + 12 * (number % 4), 3 + number
     inside = np.full((20, 8), 255, np.uint8)
     inside[5:9, 2:4] = 0
-    points = np.arange(99, dtype=np.float32).reshape(33, 3) / 7 + number
-    points[:, 2] = np.linspace(0, 1, 33)
-    world = np.arange(132, dtype=np.float32).reshape(33, 4) / 1000 - 0.06
-    world[:, 3] = np.linspace(1, 0, 33)
+    points = np.arange(3 * joints, dtype=np.float32).reshape(joints, 3) / 7 + number
+    points[:, 2] = np.linspace(0, 1, joints)
+    world = np.arange(4 * joints, dtype=np.float32).reshape(joints, 4) / 1000 - 0.06
+    world[:, 3] = np.linspace(1, 0, joints)
     return Person(
         box=np.array([x, y, x + 8.123, y + 20.456], np.float32),
         score=0.91234 - number / 100,

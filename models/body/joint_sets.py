@@ -88,7 +88,7 @@ BLAZEPOSE: JointSet = _set({name: _landmark(name, _weight(name)) for name in KEY
 # COCO's 17: eyes are all but ears and nose that turn the head, so they count too.
 COCO_17: JointSet = _set({name: _landmark(name, _weight(name) or SMALL) for name in COCO_KEYPOINTS})
 
-# VNect's 21, in its order (Mehta et al. 2017; the first 17 are those of MPI-INF-3DHP's relevant joints). Its neck
+# VNect's 21, in the order of keypoints.VNECT_KEYPOINTS. Its neck
 # lies between the shoulders' middle and the head's joint; the top of the head as far above the ears as they are
 # above that joint.
 VNECT_21: JointSet = _set(

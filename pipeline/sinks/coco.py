@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from bodystream.models.keypoints import COCO
+from bodystream.models.keypoints import layout_of
 from bodystream.pipeline import rle
 from bodystream.pipeline.record import KEYPOINT, PX, rounded
 from bodystream.pipeline.sinks.output import Pieces
@@ -24,7 +24,8 @@ class CocoSink:
 
     `image_id` is the number that the picture's file name is (or ends in, after an underscore), else the
     frame's index. `bbox` is x y width height, px. `keypoints` are COCO's 17: x, y and our confidence in place
-    of visibility, counted from the middle of the first pixel as COCO does: half a pixel less than ours.
+    of visibility, counted from the middle of the first pixel as COCO does: half a pixel less than ours; 0 0 0 for
+    one that is not among these results' keypoints, and no entry where none is.
     The file is a whole JSON array at every moment.
     """
 
@@ -55,6 +56,7 @@ class CocoSink:
 
 def coco_people(result: Result) -> Iterator[dict[str, Any]]:
     """Yield COCO's result objects of one frame."""
+    columns = layout_of(result.keypoints).coco
     for person, silhouette in zip(result.people, result.silhouettes, strict=True):
         corner, far = person.box[:2], person.box[2:]
         entry: dict[str, Any] = {"image_id": image_id(result), "category_id": PERSON}
@@ -62,8 +64,9 @@ def coco_people(result: Result) -> Iterator[dict[str, Any]]:
         entry["score"] = round(float(person.score), 4)
         if silhouette is not None and silhouette.inside.any():
             entry["segmentation"] = rle.encode(silhouette, result.size)
-        if person.landmarks is not None:
-            points = person.landmarks[COCO] - np.array([0.5, 0.5, 0], np.float32)  # (17, 3)
+        if person.landmarks is not None and (columns >= 0).any():
+            points = person.landmarks[columns] - np.array([0.5, 0.5, 0], np.float32)  # (17, 3)
+            points[columns < 0] = 0
             entry["keypoints"] = [number for point in rounded(points, KEYPOINT) for number in point]
         yield entry
 

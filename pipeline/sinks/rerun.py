@@ -18,7 +18,7 @@ from bodystream.models.body.data import load
 from bodystream.models.body.kinematics import JOINT_PARENTS, skeleton_of
 from bodystream.models.body.mesh import normals, own_segments, own_surface
 from bodystream.models.body.skin import blend, weighted
-from bodystream.models.keypoints import EDGES
+from bodystream.models.keypoints import layout_of
 from bodystream.pipeline import iuv
 from bodystream.pipeline.draw import colour_of
 from bodystream.pipeline.ground import up_of, world_axes
@@ -204,8 +204,9 @@ class RerunSink:
             f"{root}/box", rr.Boxes2D(mins=[corner], sizes=[far - corner], colors=[colour], labels=label)
         )
         if person.landmarks is not None:
+            edges = layout_of(result.keypoints).edges
             places, sure = person.landmarks[:, :2], person.landmarks[:, 2] >= SURE
-            strips = [places[[a, b]] for a, b, _ in EDGES if sure[a] and sure[b]]
+            strips = [places[[a, b]] for a, b, _ in edges if sure[a] and sure[b]]
             radius = max(1.0, max(result.size) / 600)
             self._log(f"{root}/bones", rr.LineStrips2D(strips, colors=[colour], radii=radius))
             self._log(f"{root}/landmarks", rr.Points2D(places[sure], colors=[(255, 255, 255)], radii=radius))

@@ -21,6 +21,7 @@ import pytest
 
 from bodystream import results
 from bodystream.errors import OutputExists, OutputFailed, UnknownSuffix, UsageError
+from bodystream.models.keypoints import COCO_KEYPOINTS, VNECT_KEYPOINTS
 from bodystream.pipeline.sinks import ALONE, WRITERS, open_sinks
 from bodystream.pipeline.sinks.output import part
 from bodystream.pipeline.types import End, Frame, Result, Sink
@@ -172,6 +173,26 @@ def test_no_one_and_many_people(path: Path, suffix: str, count: int) -> None:
     check(path, suffix, found)
     assert sorted(path.parent.iterdir()) == files(path), "nothing else is left"
     assert suffix in ALONE or files(path)
+
+
+@pytest.mark.parametrize("names", [COCO_KEYPOINTS, VNECT_KEYPOINTS, ()], ids=["17", "21", "none"])
+def test_other_keypoints(path: Path, suffix: str, names: tuple[str, ...]) -> None:
+    """What other networks give: COCO's 17, VNect's 21, boxes and masks alone."""
+    sink = make(path)
+    people = [
+        recordings.person(i, pose=names == VNECT_KEYPOINTS, joints=len(names), landmarks=bool(names))
+        for i in range(3)
+    ]
+    unseen = recordings.person(3, mask=False, landmarks=False)
+    found = [recordings.result(i, *people, unseen, keypoints=names) for i in range(2)]
+    sink.open(replace(header(), keypoints=names))
+    write(sink, found)
+    sink.close(recordings.end())
+    check(path, suffix, found)
+    if suffix == ".jsonl":
+        read = results.read(path)
+        assert read.header.keypoints == names
+        assert all(result.keypoints == names for result in read)
 
 
 def test_no_frame_at_all(path: Path, suffix: str) -> None:

@@ -21,10 +21,10 @@ from bodystream.models.body.kinematics import JOINTS, global_turns, matrices
 from bodystream.models.body.parts import PARTS
 from bodystream.models.body.skeleton import BONES, SEGMENTS
 from bodystream.models.keypoints import COCO as COCO_17
-from bodystream.models.keypoints import KEYPOINTS
+from bodystream.models.keypoints import COCO_KEYPOINTS, KEYPOINTS, VNECT_KEYPOINTS
 from bodystream.pipeline import record
 from bodystream.pipeline.sinks import open_sinks
-from bodystream.pipeline.sinks.coco import image_id
+from bodystream.pipeline.sinks.coco import coco_people, image_id
 from bodystream.pipeline.types import Dense, Header, Mask, Person, Result, SourceInfo, Span
 from tests import recordings
 
@@ -247,6 +247,20 @@ def test_coco(tmp_path: Path) -> None:
     truth.dataset = {"images": [{"id": 42}], "annotations": [], "categories": [{"id": 1}], "info": {}}
     truth.createIndex()
     assert truth.loadRes(str(path)).anns[1]["area"] == 6
+
+
+def test_coco_of_other_keypoints() -> None:
+    direct = np.arange(51, dtype=np.float32).reshape(17, 3)
+    (found,) = coco_people(one(people=(replace(somebody(), landmarks=direct),), keypoints=COCO_KEYPOINTS))
+    assert found["keypoints"] == (direct - [0.5, 0.5, 0]).ravel().tolist()
+    of_vnect = np.arange(63, dtype=np.float32).reshape(21, 3) + 1
+    (found,) = coco_people(one(people=(replace(somebody(), landmarks=of_vnect),), keypoints=VNECT_KEYPOINTS))
+    points = np.array(found["keypoints"]).reshape(17, 3)
+    assert not points[:5].any()  # VNect knows neither eyes nor ears
+    assert points[5].tolist() == (of_vnect[5] - [0.5, 0.5, 0]).tolist()  # the left shoulder
+    assert points[16].tolist() == (of_vnect[10] - [0.5, 0.5, 0]).tolist()  # the right ankle
+    (found,) = coco_people(one(keypoints=("left hip", "tail")))
+    assert "keypoints" not in found
 
 
 @pytest.mark.parametrize(

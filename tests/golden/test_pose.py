@@ -7,7 +7,7 @@ import torch
 
 from bodystream.export.wrap_pose import PoseForExport, in_tiles, refine
 from bodystream.models.crop import Crop
-from bodystream.models.keypoints import COCO, COCO_KEYPOINTS, EDGES, KEYPOINTS, SWAP
+from bodystream.models.keypoints import COCO, COCO_KEYPOINTS, EDGES, KEYPOINTS, SWAP, layout_of
 from bodystream.models.pose import PoseNet, pose_of, upright
 from bodystream.models.store import fetch
 from bodystream.models.weights.blazepose import load_blazepose
@@ -160,6 +160,8 @@ def test_keypoints():
     np.testing.assert_array_equal(SWAP[SWAP], np.arange(33))
     assert SWAP[0] == 0 and KEYPOINTS[SWAP[KEYPOINTS.index("mouth_left")]] == "mouth_right"
     assert (KEYPOINTS.index("left_hip"), KEYPOINTS.index("left_knee"), "left") in EDGES
+    assert layout_of(KEYPOINTS).crowded == {*range(11), *range(17, 23)}
+    np.testing.assert_array_equal(layout_of(KEYPOINTS).coco, COCO)
     assert (KEYPOINTS.index("left_hip"), KEYPOINTS.index("right_hip"), "middle") in EDGES
     mirrored = {(frozenset((int(SWAP[a]), int(SWAP[b])))) for a, b, _ in EDGES}
     assert mirrored == {frozenset((a, b)) for a, b, _ in EDGES}
