@@ -1,1 +1,1 @@
-"""Networks that say for each pixel whether it is a person."""
+"""Networks that give each pixel a class."""
