@@ -17,7 +17,7 @@ from pycocotools.cocoeval import COCOeval
 
 from bodystream.errors import SourceNotFound, SourceUnreadable, UsageError
 from bodystream.models import keypoints as names
-from bodystream.models.detector import pairwise_iou
+from bodystream.models.boxes import pairwise_iou
 from bodystream.pipeline.matching import match
 from bodystream.pipeline.types import Floats, Frame, Image, Person, Result, Silhouette, Stage
 

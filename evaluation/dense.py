@@ -18,7 +18,7 @@ from bodystream.evaluation.coco import FOUND_IOU, mask_iou, read_picture
 from bodystream.models.body.data import identity
 from bodystream.models.body.distance import geodesic
 from bodystream.models.body.parts import PARTS
-from bodystream.models.detector import pairwise_iou
+from bodystream.models.boxes import pairwise_iou
 from bodystream.pipeline.matching import match
 from bodystream.pipeline.rle import Rle, decode
 from bodystream.pipeline.types import Floats, Image, Iuv, Result, Silhouette

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bodystream.models.boxes import nms
+
 Floats = NDArray[np.float32]
 Session = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], ...]]
 
@@ -47,36 +49,6 @@ def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     what it skips when it shrinks does no harm. Area takes 15 times as long on a 720p frame.
     """
     return np.asarray(cv2.resize(image, (INPUT_SIZE, INPUT_SIZE), interpolation=cv2.INTER_CUBIC), np.uint8)
-
-
-def nms(boxes_xyxy: Floats, scores: Floats, iou: float) -> NDArray[np.intp]:
-    """Indices of the boxes that remain, best first: each removes worse ones that overlap it more than `iou`.
-
-    `boxes_xyxy` is float32 (N, 4), `scores` float32 (N,). Greedy and exact; of equal scores the first wins.
-    """
-    order = np.argsort(-scores, kind="stable")
-    boxes = boxes_xyxy[order]
-    overlapping = np.triu(pairwise_iou(boxes, boxes) > iou, k=1)  # (N, N): row removes column
-    kept = np.ones(len(boxes), bool)
-    for row in np.flatnonzero(overlapping.any(axis=1)):
-        if kept[row]:
-            kept &= ~overlapping[row]
-    return order[kept]
-
-
-def pairwise_iou(a_xyxy: Floats, b_xyxy: Floats) -> Floats:
-    """Intersection over union of every box (N, 4) with each of (M, 4): float32 (N, M), 0 for empty boxes."""
-    left_top = np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])  # (N, M, 2)
-    right_bottom = np.minimum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])  # (N, M, 2)
-    shared = np.maximum(right_bottom - left_top, 0).prod(axis=2)  # (N, M)
-    union = _areas(a_xyxy)[:, None] + _areas(b_xyxy)[None] - shared  # (N, M)
-    iou: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return iou
-
-
-def _areas(boxes_xyxy: Floats) -> Floats:
-    areas: Floats = np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0).prod(axis=1)  # (N,)
-    return areas
 
 
 def _to_image(boxes: Floats, size: tuple[int, ...]) -> Floats:

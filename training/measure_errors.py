@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from bodystream.evaluation.coco import COCO_SPREAD, FOUND_IOU, read_annotations
 from bodystream.export.prepare import prepare
-from bodystream.models.detector import Detector, pairwise_iou
+from bodystream.models.boxes import pairwise_iou
+from bodystream.models.detector import Detector
 from bodystream.models.keypoints import COCO, COCO_KEYPOINTS
 from bodystream.models.pose import PIXELS, PoseNet
 from bodystream.models.runtime import open_session

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bodystream.models.detector import nms, pairwise_iou
+from bodystream.models.boxes import nms, pairwise_iou
 
 SQUARE = [0, 0, 2, 2]
 RIGHT_HALF_OFF = [1, 0, 3, 2]  # shares 2 of 6 px² with SQUARE
@@ -49,15 +49,16 @@ def test_no_boxes() -> None:
     assert nms(boxes(), np.zeros(0, np.float32), 0.5).tolist() == []
 
 
-def test_agrees_with_the_plain_loop() -> None:
+@pytest.mark.parametrize("limit", [None, 0, 1, 40, 500])
+def test_agrees_with_the_plain_loop(limit: int | None) -> None:
     random = np.random.default_rng(7)
-    corner = random.uniform(0, 50, (300, 2))
-    rows = np.hstack((corner, corner + random.uniform(1, 40, (300, 2)))).astype(np.float32)
-    scores = random.uniform(0, 1, 300).astype(np.float32)
+    corner = random.uniform(0, 150, (500, 2))
+    rows = np.hstack((corner, corner + random.uniform(1, 40, (500, 2)))).astype(np.float32)
+    scores = random.uniform(0, 1, 500).astype(np.float32)
     overlap = pairwise_iou(rows, rows)
     expected: list[int] = []
     for i in np.argsort(-scores):
         if all(overlap[i, j] <= 0.4 for j in expected):
             expected.append(int(i))
-    assert nms(rows, scores, 0.4).tolist() == expected
-    assert 10 < len(expected) < 290
+    assert nms(rows, scores, 0.4, limit).tolist() == expected[:limit]
+    assert 130 < len(expected) < 490
