@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from bodystream.models.crop import Crop
 from bodystream.models.boxes import pairwise_iou
+from bodystream.models.crop import Crop
 from bodystream.pipeline.matching import match, share_inside
 from bodystream.pipeline.types import Floats, Frame, Image, ModelInfo, Person
 
