@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from bodystream.errors import WeightsCorrupt, WeightsMissing
 
 FORMAT = "bodystream training/1"
-MOMENTS = ("exp_avg", "exp_avg_sq")  # what Adam keeps of each parameter
+Optimiser = torch.optim.AdamW | torch.optim.SGD
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +29,19 @@ class Progress:
 
 
 def save_checkpoint(
-    path: Path, progress: Progress, net: nn.Module, ema: nn.Module, optimiser: torch.optim.AdamW
+    path: Path, progress: Progress, net: nn.Module, ema: nn.Module, optimiser: Optimiser
 ) -> None:
     """Write or replace the file, whole or not at all."""
     tensors = {f"net.{name}": value for name, value in net.state_dict().items()}
     tensors |= {f"ema.{name}": value for name, value in ema.state_dict().items()}
     for name, parameter in net.named_parameters():
-        for moment in MOMENTS:
+        for moment in moments_of(optimiser):
             tensors[f"{moment}.{name}"] = optimiser.state[parameter][moment]
     write(path, tensors, {"format": FORMAT, "progress": json.dumps(asdict(progress))})
 
 
 def load_checkpoint(
-    path: Path, network: str, net: nn.Module, ema: nn.Module, optimiser: torch.optim.AdamW
+    path: Path, network: str, net: nn.Module, ema: nn.Module, optimiser: Optimiser
 ) -> Progress:
     """Put the file's contents into the three, and tell how far the run had come; `network` is its name.
 
@@ -59,7 +59,7 @@ def load_checkpoint(
         net.load_state_dict(_those_of("net", tensors))
         ema.load_state_dict(_those_of("ema", tensors))
         for name, parameter in net.named_parameters():
-            moments = {moment: tensors[f"{moment}.{name}"].to(parameter) for moment in MOMENTS}
+            moments = {m: tensors[f"{m}.{name}"].to(parameter) for m in moments_of(optimiser)}
             optimiser.state[parameter] = {"step": torch.tensor(float(progress.step)), **moments}
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, WeightsCorrupt):
@@ -68,9 +68,16 @@ def load_checkpoint(
     return progress
 
 
-def save_weights(path: Path, tensors: Mapping[str, Tensor], progress: Progress) -> None:
+def moments_of(optimiser: Optimiser) -> tuple[str, ...]:
+    """What it keeps of each parameter."""
+    return ("momentum_buffer",) if isinstance(optimiser, torch.optim.SGD) else ("exp_avg", "exp_avg_sq")
+
+
+def save_weights(
+    path: Path, tensors: Mapping[str, Tensor], progress: Progress, metadata: Mapping[str, str] | None = None
+) -> None:
     """Write or replace the weights alone, as `models.weights` reads them."""
-    write(path, tensors, {"samples": str(progress.samples), "seed": str(progress.seed)})
+    write(path, tensors, {"samples": str(progress.samples), "seed": str(progress.seed), **(metadata or {})})
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:

@@ -16,7 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from bodystream.errors import TrainingFailed
-from bodystream.training.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
+from bodystream.training.checkpoint import (
+    Optimiser,
+    Progress,
+    load_checkpoint,
+    save_checkpoint,
+    save_weights,
+)
 from bodystream.training.exchange import Exchange
 from bodystream.training.source import Source, loaded, seed_of, stream
 from bodystream.training.task import Task
@@ -24,7 +30,7 @@ from bodystream.training.task import Task
 CHECKPOINT, CURVE = "checkpoint.safetensors", "curve.jsonl"
 CHECKPOINT_EVERY_S = 180.0
 
-CLIP = 2.0  # norm of the gradient: as in the trial of 100 000 samples before dense-s (docs/dense.md)
+MOMENTUM = 0.9  # of SGD: Krizhevsky et al. 2012, section 5, and every R-CNN since
 
 HELD_OUT_SEED = 1 << 32  # no run is made of it: `seed_of` gives 32 bits
 HELD_OUT_BATCH = 16
@@ -102,7 +108,7 @@ class Learner:
         self._net: nn.Module = self._task.make().to(self._device)
         self._net.to(memory_format=torch.channels_last)
         self._ema = copy.deepcopy(self._net).requires_grad_(False)
-        self._optimiser = optimiser_of(self._net, self._task.weight_decay)
+        self._optimiser = optimiser_of(self._net, self._task.weight_decay, self._task.optimiser)
         self._progress = Progress(seed=work.settings.seed)
         if work.resume:
             path = work.folder / CHECKPOINT
@@ -162,8 +168,8 @@ class Learner:
         """
         losses = self._learn(batch)
         told = torch.tensor([*losses.tolist(), float(last)])  # (K + 1,)
-        gradients = [each.grad for each in self._net.parameters() if each.grad is not None]
-        own = torch.cat([*(each.flatten().cpu() for each in gradients), told])
+        shared = [*self._gradients(), *running_of(self._net)]
+        own = torch.cat([*(each.flatten().cpu() for each in shared), told])
         mean = self._work.exchange.sum(self._rank, own) / self._settings.processes
         told = mean[-len(told) :]
         if not torch.isfinite(told[0]):
@@ -172,14 +178,21 @@ class Learner:
                 "go on from the last checkpoint with --resume and a lower --lr"
             )
         done = 0
-        for gradient in gradients:
-            gradient.copy_(mean[done : done + gradient.numel()].view_as(gradient))
-            done += gradient.numel()
+        for each in shared:
+            each.copy_(mean[done : done + each.numel()].view_as(each))
+            done += each.numel()
         self._descend()
         samples = self._progress.samples + self._settings.batch
         self._progress = replace(self._progress, samples=samples, step=self._progress.step + 1)
         self._listener.step(samples, float(told[0]))
         return torch.cat([told[:-1], torch.ones(1)]) * self._settings.batch, bool(told[-1] > 0)
+
+    def _gradients(self) -> list[Tensor]:
+        """Of all parameters: zeros for those that nothing in this process' batch has asked for."""
+        for each in self._net.parameters():
+            if each.grad is None and each.requires_grad:
+                each.grad = torch.zeros_like(each)
+        return [each.grad for each in self._net.parameters() if each.grad is not None]
 
     def _learn(self, batch: tuple[Tensor, ...]) -> Tensor:
         there = tuple(each.to(self._device, non_blocking=True) for each in batch)
@@ -193,11 +206,13 @@ class Learner:
         rate = rate_at(self._progress.samples, self._settings, self._task.warm_up)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
-        nn.utils.clip_grad_norm_(self._net.parameters(), CLIP)
+        nn.utils.clip_grad_norm_(self._net.parameters(), self._task.clip)
         self._optimiser.step()
         step = self._progress.step
         keep = min(self._task.ema, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(self._ema.parameters()), list(self._net.parameters()), 1 - keep)
+        for mean, own in zip(self._ema.buffers(), self._net.buffers(), strict=True):
+            mean.copy_(own)  # running means are means over steps already
 
     def _line(self, sums: Tensor, took_s: float) -> None:
         """Look at the held-out samples, all processes at their own, and add a line to the curve."""
@@ -223,14 +238,25 @@ class Learner:
         if self._rank == 0:
             folder = self._work.folder
             save_checkpoint(folder / CHECKPOINT, self._progress, self._net, self._ema, self._optimiser)
-            save_weights(folder / self._task.file, self._task.weights(self._ema), self._progress)
+            tensors = self._task.weights(self._ema)
+            save_weights(folder / self._task.file, tensors, self._progress, self._task.metadata)
 
 
-def optimiser_of(net: nn.Module, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter, 2019, arXiv:1711.05101); only matrices and convolutions' weights decay."""
+def running_of(net: nn.Module) -> list[Tensor]:
+    """Running means and variances of batch norms, which each process has of its own samples."""
+    return [each for name, each in net.named_buffers() if name.endswith(("running_mean", "running_var"))]
+
+
+def optimiser_of(net: nn.Module, weight_decay: float, kind: str = "adamw") -> Optimiser:
+    """AdamW (Loshchilov and Hutter, 2019, arXiv:1711.05101), or SGD with momentum.
+
+    Only matrices and convolutions' weights decay.
+    """
     weights = [each for each in net.parameters() if each.dim() > 1]
     others = [each for each in net.parameters() if each.dim() <= 1]
     groups = [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if kind == "sgd":
+        return torch.optim.SGD(groups, momentum=MOMENTUM, foreach=True)
     return torch.optim.AdamW(groups, foreach=True)
 
 

@@ -17,7 +17,7 @@ from bodystream.errors import DeviceUnavailable, OutputExists, TrainingFailed, U
 from bodystream.models.runtime import available_cores
 from bodystream.training.checkpoint import Progress
 from bodystream.training.exchange import Exchange
-from bodystream.training.learner import CHECKPOINT, Learner, Listener, Settings, Work
+from bodystream.training.learner import CHECKPOINT, Learner, Listener, Settings, Work, running_of
 from bodystream.training.processes import end_with_parent, start_deaf
 from bodystream.training.source import Source
 from bodystream.training.task import Task
@@ -48,7 +48,8 @@ def train(
         raise OutputExists(f"{folder} holds a training run; add --resume to go on, or name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     context: Any = get_context("spawn")
-    weights = sum(each.numel() for each in task.make().parameters())
+    net = task.make()
+    weights = sum(each.numel() for each in [*net.parameters(), *running_of(net)])
     told = len(task.losses) + 1
     exchange = Exchange(settings.processes, max(weights + told, task.counts), context)
     work = Work(task, source, held_out, folder, settings, exchange, resume)

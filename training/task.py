@@ -1,8 +1,8 @@
 """What tells one network's training from another's; all else about a run is the same for all of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ class Task(Generic[N]):
     `loss` is of a batch on the net's device, (K,), named by `losses`, and the first of them is minimised; what
     it draws comes from the generator, and the last argument asks for bfloat16. `counted` looks at held-out
     batches, float32 (`counts`,), which may be summed over parts of them; `figures` are made of the sum.
-    `weights` are the tensors that the network is shipped as.
+    `weights` are the tensors that the network is shipped as, and `metadata` what their file says of them.
     """
 
     name: str  # of the network
@@ -36,6 +36,11 @@ class Task(Generic[N]):
     # Of the mean over steps that is the result. At the start it would hold much of the untrained net: there it
     # forgets faster.
     ema: float
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    clip: float = (
+        2.0  # norm of the gradient: as in the trial of 100 000 samples before dense-s (docs/dense.md)
+    )
+    optimiser: Literal["adamw", "sgd"] = "adamw"
 
     @property
     def file(self) -> str:

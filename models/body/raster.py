@@ -38,6 +38,20 @@ def render(vertices: Floats, to_grid: NDArray[np.float64], pixels: int) -> Rende
     `vertices` is float32 (V, 3): x px, y px of the image, and depth in px of the same scale. `to_grid` is
     (2, 3): image px to continuous grid px, a similarity.
     """
+    colours, depth = rasterised(vertices, to_grid, pixels)
+    part = np.rint(colours[..., 0] * LEVELS).astype(np.uint8)  # (h, w)
+    uv = np.ascontiguousarray(colours[..., 1:].transpose(2, 0, 1))  # (2, h, w)
+    return Render(part, uv, np.where(part > 0, (depth - FAR) * pixels, 0).astype(np.float32))
+
+
+def rasterised(
+    vertices: Floats, to_grid: NDArray[np.float64], pixels: int, colours: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """The same with colours (V, 3), 0..1, at the vertices, part as multiples of 1/32, U, V where there are none.
+
+    Gives these float32 (h, w, 3), 0 where nothing is, and depths (h, w) in grid sides from the eye, more than
+    FAR + 0.99 * REACH where nothing is.
+    """
     mesh = _mesh()
     scale = float(np.sqrt(abs(np.linalg.det(to_grid[:, :2])))) / pixels  # of depth, px to grid sides
     vertices = vertices[mesh.vertex]
@@ -49,7 +63,7 @@ def render(vertices: Floats, to_grid: NDArray[np.float64], pixels: int) -> Rende
     drawn, away = cv2.triangleRasterize(
         points,
         mesh.triangles,
-        mesh.colours,
+        mesh.colours if colours is None else np.ascontiguousarray(colours[mesh.vertex], np.float32),
         np.zeros((pixels, pixels, 3), np.float32),
         np.full((pixels, pixels), FAR + REACH, np.float32),
         _eye(),
@@ -58,10 +72,7 @@ def render(vertices: Floats, to_grid: NDArray[np.float64], pixels: int) -> Rende
         FAR + REACH,
         mesh.settings,
     )
-    colours, depth = np.asarray(drawn, np.float32), np.asarray(away, np.float32)
-    part = np.rint(colours[..., 0] * LEVELS).astype(np.uint8)  # (h, w)
-    uv = np.ascontiguousarray(colours[..., 1:].transpose(2, 0, 1))  # (2, h, w)
-    return Render(part, uv, np.where(part > 0, (depth - FAR) * pixels, 0).astype(np.float32))
+    return np.asarray(drawn, np.float32), np.asarray(away, np.float32)
 
 
 @dataclass(frozen=True)
