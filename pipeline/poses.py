@@ -9,21 +9,11 @@ from numpy.typing import NDArray
 
 from bodystream.models.body.fit import COLD, WARM, Figures, Fit, Targets, fit, placed, start_of
 from bodystream.models.body.freedoms import Posture
-from bodystream.models.body.joint_sets import BLAZEPOSE
-from bodystream.models.body.skeleton import landmark
+from bodystream.models.body.joint_sets import JointSet
 from bodystream.pipeline.contacts import Contacts
 from bodystream.pipeline.motion import Memory
 
 Doubles = NDArray[np.float64]
-
-JOINTS = BLAZEPOSE
-FEET = np.array(
-    [
-        np.flatnonzero(landmark(f"{side}_{name}") == JOINTS.columns)[0]
-        for side in ("left", "right")
-        for name in ("heel", "foot_index")
-    ]
-)  # of the joints, those that stand
 
 FRAME_S = 1 / 60  # the step that the weights are for
 BLIND = 0.1  # of confidence; held by the last pose, any pull however weak would in time draw a joint away
@@ -61,10 +51,11 @@ class Surface:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is seen of N people now: `places` (N, J, 3) of joints from the root, m, and their `rays` (N, J, 2), x / z
+    """What is seen of N people's `joints` now: `places` (N, J, 3) from the root, m, and their `rays` (N, J, 2), x / z
     and y / z, NaN where not; `sure` (N, J), 0..1, and `step_s` (N,), since they were last seen, 0 for new ones;
     and their surfaces, if they are to be refined by them."""
 
+    joints: JointSet
     places: Doubles
     rays: Doubles
     sure: Doubles
@@ -111,7 +102,7 @@ def begun(figures: Figures, seen: Seen, world: Doubles, weights: Weights) -> Sta
     targets = _targets(seen, nothing, home, np.ones(count), seen.sure, np.zeros(count), weights)
     found = fit(figures, targets, start_of(figures, world, targets), COLD, slight=0.0)
     away = found.points - found.posture.root[:, None]
-    contacts = Contacts.none(found.points[:, FEET])
+    contacts = Contacts.none(found.points[:, seen.joints.feet])
     off = _off(seen, away, seen.sure)
     return State(found.posture, Memory.at(away), Memory.at(found.posture.root), seen.sure, contacts, off)
 
@@ -120,7 +111,7 @@ def followed(
     figures: Figures, state: State, seen: Seen, weights: Weights, hold_feet: bool
 ) -> tuple[Fit, State]:
     """The people's poses now, and what is to be remembered of them."""
-    step_s = seen.step_s
+    step_s, feet = seen.step_s, seen.joints.feet
     sure = _trusted_again(state.sure, seen, weights)
     going = step_s <= GAP_S
     points, root = (_unless(going, memory) for memory in (state.points, state.root))
@@ -129,17 +120,17 @@ def followed(
     contacts = state.contacts
     if hold_feet:
         contacts = contacts.watched(*_feet(seen, targets, sure), step_s)
-        targets.anchors[:, FEET] = contacts.anchors
-        targets.anchor_weights[:, FEET] = weights.contact * contacts.hold[..., None]
+        targets.anchors[:, feet] = contacts.anchors
+        targets.anchor_weights[:, feet] = weights.contact * contacts.hold[..., None]
     if seen.surface is not None:
         surface = seen.surface
         figures = figures.more(surface.owners, surface.arms)
         per_metre = weights.picture * weights.surface * home[:, 2:] ** 2
         targets = targets.more(surface.rays, per_metre * surface.sure)
     found = fit(figures, targets, state.posture, WARM)
-    joints = found.points[:, : len(JOINTS.names)]
+    joints = found.points[:, : len(seen.joints.names)]
     if hold_feet:
-        contacts = contacts.settled(joints[:, FEET], step_s)
+        contacts = contacts.settled(joints[:, feet], step_s)
     away = joints - found.posture.root[:, None]
     points = points.after(away, step_s, weights.memory_s)
     share = 1 - np.exp(-step_s / DOUBT_S)
@@ -163,7 +154,7 @@ def _targets(
     # An expectation gets worse with the square of the time that it looks ahead; who is new has none.
     step = seen.step_s[:, None]
     ahead = np.where(step > 0, (FRAME_S / np.maximum(step, 1e-3)) ** 2, 0.0)
-    trust = counts(sure) * JOINTS.weights
+    trust = counts(sure) * seen.joints.weights
     in_space = trust * np.isfinite(seen.places).all(-1)
     steady = weights.steady * ahead
     total = in_space + steady
@@ -184,7 +175,7 @@ def _targets(
 
 def _off(seen: Seen, away: Doubles, sure: Doubles) -> Doubles:
     """How far joints that are fitted, (N, J, 3) from the root, are from where they are seen in space: (N,), m²."""
-    weight = counts(sure) * JOINTS.weights * np.isfinite(seen.places).all(-1)
+    weight = counts(sure) * seen.joints.weights * np.isfinite(seen.places).all(-1)
     square = ((away - np.nan_to_num(seen.places)) ** 2).sum(-1)
     return np.asarray((weight * square).sum(-1) / np.maximum(weight.sum(-1), 1e-9))
 
@@ -202,8 +193,9 @@ def _feet(seen: Seen, targets: Targets, sure: Doubles) -> tuple[Doubles, NDArray
 
     The root is where this picture alone puts it: where it was fitted is drawn along by feet that are held.
     """
-    rays, places = seen.rays[:, FEET], seen.places[:, FEET]
-    known = (sure[:, FEET] > SURE_FEET) & np.isfinite(rays).all(-1) & np.isfinite(places).all(-1)
+    feet = seen.joints.feet
+    rays, places = seen.rays[:, feet], seen.places[:, feet]
+    known = (sure[:, feet] > SURE_FEET) & np.isfinite(rays).all(-1) & np.isfinite(places).all(-1)
     root = placed(np.nan_to_num(seen.places), targets.rays, targets.ray_weights)
     depth = root[:, None, 2:] + np.nan_to_num(places[..., 2:])
     return np.concatenate([np.nan_to_num(rays) * depth, depth], axis=-1), known

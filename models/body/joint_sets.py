@@ -7,18 +7,21 @@ which are fixed to one segment, so that it moves with it rigidly.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bodystream.models.body.freedoms import Doubles, moves_of
 from bodystream.models.body.kinematics import OWNER, Skeleton
+from bodystream.models.body.pose import frame
 from bodystream.models.body.skeleton import CHEST, HEAD, PELVIS, SEGMENTS
 from bodystream.models.keypoints import COCO_KEYPOINTS, KEYPOINTS
 
 # How much a landmark counts: the twelve of the limbs fully; those that are close to others on a small segment, of
 # which nets know little, a fifth; the rest of the face not at all, since nose and ears turn the head.
 LIMBS, SMALL = 1.0, 0.2
+_SOLE_NAMES = ("heel", "foot_index", "foot")
 _LIMB_NAMES = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 _SMALL_NAMES = ("nose", "ear", "pinky", "index", "thumb", "heel", "foot_index")
 
@@ -27,10 +30,11 @@ Mixture = Mapping[str, float]  # shares of the skeleton's points
 
 @dataclass(frozen=True)
 class JointSet:
-    """J joints that a net gives and the fit takes: `names`; `columns` (J,) where they are among the net's own;
-    `owners` (J,) the segments they are fixed to; `weights` (J,) how much each counts; `shares` (J, 50) of the 17
-    starts and 33 landmarks at rest, sum 1."""
+    """J joints that a net gives and the fit takes: `keypoints`, the K names of all that the net gives; of these
+    `names` are taken, `columns` (J,) of them; `owners` (J,) the segments they are fixed to; `weights` (J,) how much
+    each counts; `shares` (J, 50) of the 17 starts and 33 landmarks at rest, sum 1."""
 
+    keypoints: tuple[str, ...]
     names: tuple[str, ...]
     columns: NDArray[np.intp]
     owners: NDArray[np.intp]
@@ -47,6 +51,40 @@ class JointSet:
         """Which of the 35 turning freedoms move which joint: (J, 35)."""
         return moves_of(self.owners)
 
+    @cached_property
+    def feet(self) -> NDArray[np.intp]:
+        """Those of the joints that stand: (F,)."""
+        return np.array([i for i, name in enumerate(self.names) if name.endswith(_SOLE_NAMES)], np.intp)
+
+    @cached_property
+    def hips(self) -> NDArray[np.intp]:
+        """The hips among the keypoints: (2,)."""
+        return np.array([self.keypoints.index(f"{side}_hip") for side in ("left", "right")])
+
+    @cached_property
+    def limbs(self) -> NDArray[np.intp]:
+        """The twelve of the limbs among the keypoints."""
+        return np.array([i for i, name in enumerate(self.keypoints) if name.endswith(_LIMB_NAMES)])
+
+    @cached_property
+    def nearest(self) -> NDArray[np.intp]:
+        """Which keypoint tells most of each of BlazePose's landmarks: (33,), itself where the net gives it."""
+        return np.array([_nearest(name, self.keypoints) for name in KEYPOINTS])
+
+    def landmarks(self, points: Doubles, skeleton: Skeleton) -> Doubles:
+        """BlazePose's landmarks (N, 33, 3) by the keypoints (N, K, 3), m, of people with these skeletons.
+
+        What the net does not give is put where it is on the rest body beside the nearest keypoint, turned as the
+        torso: good enough to begin a search from.
+        """
+        if self.keypoints == KEYPOINTS:
+            return points
+        torso = _torso(self, points) @ _torso(BLAZEPOSE, skeleton.landmarks).swapaxes(-1, -2)  # (N, 3, 3)
+        rest = np.zeros_like(points)
+        rest[:, self.columns] = self.at_rest(skeleton)
+        beside = skeleton.landmarks - rest[:, self.nearest]  # (N, 33, 3)
+        return np.asarray(points[:, self.nearest] + beside @ torso.swapaxes(-1, -2))
+
 
 def _set(joints: Mapping[str, tuple[float, int, Mixture]]) -> JointSet:
     """The joints of a net in its own order; those of no weight are left out."""
@@ -58,7 +96,29 @@ def _set(joints: Mapping[str, tuple[float, int, Mixture]]) -> JointSet:
             shares[row, points.index(name)] = share
     weights, owners, _ = zip(*used.values(), strict=True)
     columns = [list(joints).index(name) for name in used]
-    return JointSet(tuple(used), np.array(columns), np.array(owners), np.array(weights), shares)
+    return JointSet(
+        tuple(joints), tuple(used), np.array(columns), np.array(owners), np.array(weights), shares
+    )
+
+
+def _nearest(name: str, keypoints: tuple[str, ...]) -> int:
+    side, _, rest = name.partition("_")
+    beside = {"pinky": "hand", "index": "hand", "thumb": "hand", "foot_index": "foot", "heel": "ankle"}
+    for candidate in (name, f"{side}_{beside.get(rest)}", "head", "nose"):
+        if candidate in keypoints:
+            return keypoints.index(candidate)
+    raise ValueError(f"no keypoint stands for {name}")
+
+
+def _torso(joints: JointSet, points: NDArray[Any]) -> Doubles:
+    """How the torso of keypoints (N, K, 3) is turned: (N, 3, 3), its first axis up, its second to the left."""
+    left, right = (
+        [joints.keypoints.index(f"{side}_{name}") for name in ("shoulder", "hip")]
+        for side in ("left", "right")
+    )
+    middle = (points[:, left] + points[:, right]) / 2  # (N, 2, 3)
+    across = (points[:, left] - points[:, right]).sum(1)
+    return frame(middle[:, 0] - middle[:, 1], across).astype(np.float64)
 
 
 def _landmark(name: str, weight: float) -> tuple[float, int, Mixture]:

@@ -77,4 +77,4 @@ class Follow:
 
 
 def _centre(box: Floats) -> Floats:
-    return (box[:2] + box[2:]) / 2
+    return np.asarray((box[:2] + box[2:]) / 2, np.float32)

@@ -14,7 +14,6 @@ from bodystream.models.body.pose import pose_body
 from bodystream.models.body.skeleton import bone_lengths
 from bodystream.pipeline.contacts import Contacts
 from bodystream.pipeline.lens import LEVEL, Lens
-from bodystream.pipeline.poses import FEET
 from bodystream.pipeline.stages.pose3d import FitPose3d
 from bodystream.pipeline.types import Frame, Person
 from bodystream.training.poses import about_y
@@ -300,7 +299,7 @@ class Sway(Walk):
         self.start = posture_of(turns[None], np.array([[self.x, 0.1, self.z]]))
         points = landmarks[None, BLAZEPOSE.columns]
         still, weights = np.zeros_like(points), np.zeros_like(points)
-        weights[:, FEET] = 1e3
+        weights[:, BLAZEPOSE.feet] = 1e3
         self.targets = Targets(
             still, weights[..., 0] * 0, still[..., :2], weights[..., 0] * 0,
             self.start.root, np.full(1, 10.0), points.astype(np.float64), weights, np.zeros(1),
