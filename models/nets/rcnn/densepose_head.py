@@ -171,6 +171,9 @@ class ChartPredictor(nn.Module):
         self.u_lowres = doubling(channels, CHARTS + 1)
         self.v_lowres = doubling(channels, CHARTS + 1)
         initialise(self)
+        for each in (self.u_lowres, self.v_lowres):
+            assert each.bias is not None  # told to the type checker
+            nn.init.constant_(each.bias, 0.5)  # starts in the middle of the charts
 
     def forward(self, x: Tensor) -> DenseOutput:
         """(R, C, 28, 28) to 112 × 112."""

@@ -32,6 +32,7 @@ class MaskPredictor(nn.Module):
         self.conv5_mask = nn.ConvTranspose2d(channels, channels, 2, 2)
         self.mask_fcn_logits = nn.Conv2d(channels, classes, 1)
         initialise(self)
+        nn.init.normal_(self.mask_fcn_logits.weight, std=0.001)  # starts undecided, as detectron2's
 
     def forward(self, x: Tensor) -> Tensor:
         """(R, C, 14, 14) to logits (R, classes, 28, 28)."""

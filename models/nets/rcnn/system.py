@@ -79,6 +79,9 @@ class Spec:
     dense_bins: int = densepose_head.BINS  # a divisor of 56
     coarse: int = 2  # channels of the coarse segmentation: 2 or 15
     non_local: bool = False  # in the DeepLab head
+    rpn_samples: int = 256  # anchors of a picture that are trained on
+    box_samples: int = 512  # proposals of a picture that are
+    head_samples: int = 128  # of these, objects' boxes that the other heads are trained on
 
 
 TORCHVISION = Spec(
@@ -151,6 +154,9 @@ SYSTEMS: Mapping[str, Spec] = {
         dense_convs=3,
         dense_channels=96,
         dense_bins=14,
+        rpn_samples=128,
+        box_samples=64,
+        head_samples=8,
     ),
 }
 
