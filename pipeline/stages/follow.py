@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from bodystream.models.detector import pairwise_iou
+from bodystream.models.boxes import pairwise_iou
 from bodystream.pipeline.matching import MEMORY_S, match
 from bodystream.pipeline.types import Floats, Frame, ModelInfo, Person
 
