@@ -182,7 +182,7 @@ def follow(scene, seconds, height_m=HEIGHT_M, rate=30, **options):
 
 def test_a_posed_skeleton_comes_back_through_stage_and_fit():
     off, people = follow(Scene(heading=0.6, turning=0.8), 2.0)
-    assert 1000 * off.mean() < 12, f"{1000 * off.mean():.1f} mm"  # of somebody 4 m away
+    assert 1000 * off.mean() < 2, f"{1000 * off.mean():.1f} mm"  # of somebody 4 m away; 0.5 measured
     assert people[-1].id == 1
     assert people[-1].landmarks.shape == (21, 3) and people[-1].world.shape == (21, 4)
     assert people[-1].pose3d.joints.shape == (23, 4)
@@ -191,7 +191,7 @@ def test_a_posed_skeleton_comes_back_through_stage_and_fit():
 
 def test_the_first_frame_is_a_pose_already():
     off, _ = follow(Scene(heading=-2.0), 1 / 30)
-    assert 1000 * off.mean() < 20, f"{1000 * off.mean():.1f} mm"
+    assert 1000 * off.max() < 0.1, f"{1000 * off.max():.1f} mm"
 
 
 def test_without_a_height_everybody_is_the_mean_body():
