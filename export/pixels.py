@@ -1,0 +1,45 @@
+"""What stands before networks that are made for floating-point colours: pixels as cameras give them."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+# ImageNet's RGB, of pixels of 0..1: torchvision's presets for classifiers and semantic networks.
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+RELATIVE = (
+    2e-5  # how far onnxruntime may be from torch in a deep network's answer, of the largest value in it
+)
+
+
+class Pixels(nn.Module):
+    """uint8 (N, H, W, 3) BGR to float32 (N, 3, H, W), less a mean and over a deviation, both RGB of 0..1."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, mean: Sequence[float] = MEAN, deviation: Sequence[float] = DEVIATION) -> None:
+        super().__init__()
+        means, deviations = torch.tensor(mean), torch.tensor(deviation)
+        self.register_buffer("scale", (1 / (255 * deviations)).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", (-means / deviations).reshape(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """See the class."""
+        blue, green, red = pixels.permute(0, 3, 1, 2).float().chunk(3, dim=1)  # (N, 1, H, W) each
+        return torch.cat([red, green, blue], dim=1) * self.scale + self.shift  # (N, 3, H, W)
+
+
+def within(module: nn.Module, example: Callable[[int], Tensor], least: dict[str, float]) -> dict[str, float]:
+    """Tolerances for `Exportable`: those given, or RELATIVE of the largest value of an example, if that is more.
+
+    Networks with weights from a seed give values of any size.
+    """
+    with torch.inference_mode():
+        outputs = module.eval()(example(1))
+    largest = [float(output.abs().max()) for output in outputs]
+    return {
+        name: max(floor, RELATIVE * value)
+        for (name, floor), value in zip(least.items(), largest, strict=True)
+    }

@@ -1,0 +1,50 @@
+"""Classifiers by themselves: pixels in, logits out."""
+
+import copy
+
+from torch import Tensor, nn
+
+from bodystream.export.pixels import Pixels, within
+from bodystream.export.to_onnx import Exportable, pictures
+from bodystream.models.nets.backbones.googlenet import GoogLeNet
+from bodystream.models.nets.backbones.lenet import HIGH, LOW, LeNet5
+
+INPUT_NAME = "images"
+LEAST = {"logits": 1e-4}
+HALF = (0.5, 0.5, 0.5)  # GoogLeNet's mean and deviation: see its module
+
+
+class ClassifierForExport(nn.Module):
+    """Input: uint8 (N, H, W, 3) BGR. Output: logits float32 (N, classes)."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = copy.deepcopy(net).eval()
+        self.pixels = Pixels(HALF, HALF) if isinstance(net, GoogLeNet) else Pixels()
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        """See the class."""
+        return (self.net(self.pixels(images)),)  # (N, classes)
+
+
+class DigitsForExport(nn.Module):
+    """Input: uint8 (N, 32, 32) grey, 0 paper to 255 ink. Output: logits float32 (N, classes)."""
+
+    def __init__(self, net: LeNet5) -> None:
+        super().__init__()
+        self.net = copy.deepcopy(net).eval()
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        """See the class."""
+        ink = images.unsqueeze(1).float() / 255  # (N, 1, 32, 32)
+        return (self.net(LOW + (HIGH - LOW) * ink),)  # (N, classes)
+
+
+def classifier_exportable(net: nn.Module, size: int) -> Exportable:
+    """A classifier of `models.nets.backbones` to be exported for pictures of `size` × `size` px."""
+    if isinstance(net, LeNet5):
+        module: nn.Module = DigitsForExport(net)
+        example = pictures(size, size)
+    else:
+        module, example = ClassifierForExport(net), pictures(size, size, 3)
+    return Exportable(module, INPUT_NAME, example, within(module, example, LEAST))
