@@ -5,11 +5,27 @@ in another process, gets the same numbers.
 """
 
 import math
+import re
 from zlib import crc32
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from bodystream.models.nets.rcnn.system import Rcnn, Spec
+
+# By what an R-CNN's parameters are multiplied, where the pattern is in the name: so that sums over residual blocks
+# and over the pyramid keep their size, proposals are spread over picture and sizes, and classes over the boxes.
+RCNN_SCALES = (
+    (r"body\.layer\d\.\d+\.bn3\.weight", 0.3),
+    (r"fpn\.inner_blocks\.\d\.0\.weight", 0.2),
+    (r"rpn\.head\.cls_logits\.weight", 0.5),
+    (r"rpn\.head\.bbox_pred\.weight", 0.2),
+    (r"box_predictor\.cls_score\.weight", 1.5),
+    (r"box_predictor\.bbox_pred\.weight", 0.5),
+)
+PERSON_BIAS = 4.0  # added to the person's logit, if there are other classes: it is the one that is looked for
+PIXEL_STD = 57.0  # of pictures, 0..255, as all normalisations have it
 
 
 def fill(module: nn.Module, seed: int) -> None:
@@ -36,3 +52,30 @@ def values(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
     else:
         drawn = rng.normal(0, 0.1, shape)
     return torch.from_numpy(drawn.astype(np.float32))
+
+
+def random_rcnn(spec: Spec, seed: int) -> Rcnn:
+    """The R-CNN of a spec with weights that find people in any picture: where, nobody can say.
+
+    A trunk that takes pixels of 0..255 as they are has its first kernels made smaller by as much.
+    """
+    net = Rcnn(spec)
+    fill_rcnn(net, seed, person=spec.person + (1 if spec.background_first else 0))
+    with torch.no_grad():
+        net.backbone.body.conv1.weight.div_(max(1.0, PIXEL_STD / spec.std[0]))
+    return net.eval()
+
+
+def fill_rcnn(module: nn.Module, seed: int, person: int) -> None:
+    """As `fill`, for an R-CNN of torchvision's names, scaled so that detections occur.
+
+    `person` is the person's row of the box head's classes, background counted where it comes first.
+    """
+    fill(module, seed)
+    with torch.no_grad():
+        for name, tensor in module.state_dict().items():
+            for pattern, factor in RCNN_SCALES:
+                if re.search(pattern, name):
+                    tensor.mul_(factor)
+            if name.endswith("box_predictor.cls_score.bias") and len(tensor) > 2:
+                tensor[person] += PERSON_BIAS
