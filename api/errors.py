@@ -14,6 +14,7 @@
     ├── ModelError                      weights and networks
     │   ├── WeightsMissing (OSError)    not in the cache and not to be had: offline, no network
     │   ├── WeightsCorrupt (ValueError) wrong sha256, wrong size, not the expected contents
+    │   ├── WeightsMismatch (ValueError) names or shapes that do not fit the network
     │   ├── ExportFailed                the ONNX file does not agree with torch
     │   └── DeviceUnavailable           CUDA was required and does not really run            exit 5
     ├── StageFailed                     a stage of the pipeline raised in mid-run
@@ -78,6 +79,10 @@ class WeightsMissing(ModelError, OSError):
 
 class WeightsCorrupt(ModelError, ValueError):
     """Weights of another hash, size or content than the zoo states."""
+
+
+class WeightsMismatch(ModelError, ValueError):
+    """Weights whose names or shapes do not fit the network that they are meant for."""
 
 
 class ExportFailed(ModelError, RuntimeError):

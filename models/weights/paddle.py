@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bodystream.errors import WeightsCorrupt
+from bodystream.models.weights.protobuf import UNREADABLE, Fields, message, signed, take
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,80 +43,36 @@ def read_paddle(model_path: Path, params_path: Path) -> PaddleModel:
     Raises WeightsCorrupt where the bytes are truncated, of another format, or do not belong together.
     """
     try:
-        block = _message(_message(model_path.read_bytes())[1][0])  # ProgramDesc.blocks[0]
+        block = message(message(model_path.read_bytes())[1][0])  # ProgramDesc.blocks[0]
         names = sorted(name for body in block[3] if (name := _persistable(body)) is not None)
         ops = tuple(_op(body) for body in block[4])
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise WeightsCorrupt(
             f"{model_path}: not a whole .pdmodel file ({error!r}). Fetch it anew."
         ) from error
     try:
         return PaddleModel(ops, _tensors(params_path.read_bytes(), names))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise WeightsCorrupt(
             f"{params_path}: not the .pdiparams of {model_path.name} ({error!r}). Fetch both anew."
         ) from error
 
 
-# What foreign bytes lead to: short reads, missing fields, strings that are no text, numbers for messages.
-_UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error)
-
-Fields = dict[int, list[Any]]  # field number -> its values: int for varints, bytes for the rest
-
-
-def _message(data: bytes) -> Fields:
-    """Split one protobuf message into its fields; nothing is decoded further."""
-    fields: Fields = {}
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value: int | bytes
-            value, at = _varint(data, at)
-        elif wire == 2:
-            size, at = _varint(data, at)
-            value, at = _take(data, at, size)
-        elif wire in (1, 5):
-            value, at = _take(data, at, 8 if wire == 1 else 4)
-        else:
-            raise ValueError(f"protobuf wire type {wire}")
-        fields.setdefault(number, []).append(value)
-    return fields
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):  # ten bytes at most
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("an endless number")
-
-
-def _take(data: bytes, at: int, size: int) -> tuple[bytes, int]:
-    if at + size > len(data):
-        raise ValueError(f"{len(data) - at} bytes where {size} should follow")
-    return data[at : at + size], at + size
-
-
 def _persistable(body: bytes) -> str | None:
     """The variable's name if it is a tensor that the parameter file holds."""
-    fields = _message(body)
-    is_tensor = _message(fields[2][0])[1][0] == 7  # VarType.LOD_TENSOR, not a feed or fetch list
+    fields = message(body)
+    is_tensor = message(fields[2][0])[1][0] == 7  # VarType.LOD_TENSOR, not a feed or fetch list
     return fields[1][0].decode() if is_tensor and fields.get(3, [0])[0] else None
 
 
 def _op(body: bytes) -> Op:
-    fields = _message(body)
-    attributes = dict(_attribute(_message(attribute)) for attribute in fields.get(4, []))
+    fields = message(body)
+    attributes = dict(_attribute(message(attribute)) for attribute in fields.get(4, []))
     return Op(fields[3][0].decode(), _slots(fields.get(1, [])), _slots(fields.get(2, [])), attributes)
 
 
 def _slots(bodies: list[bytes]) -> dict[str, tuple[str, ...]]:
-    slots = [_message(body) for body in bodies]
+    slots = [message(body) for body in bodies]
     return {slot[1][0].decode(): tuple(name.decode() for name in slot.get(2, [])) for slot in slots}
 
 
@@ -125,19 +82,15 @@ def _attribute(fields: Fields) -> tuple[str, Any]:
     return fields[1][0].decode(), values if many else values[0]
 
 
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >> 63 else value
-
-
 def _float(value: bytes) -> float:
     return float(struct.unpack("<f", value)[0])
 
 
 # AttrType -> (field of OpDesc.Attr, decoder, a list?): those that programs for inference use.
 _ATTRIBUTE_KINDS: Mapping[int, tuple[int, Callable[[Any], Any], bool]] = {
-    0: (3, _signed, False), 1: (4, _float, False), 2: (5, bytes.decode, False), 3: (6, _signed, True),
+    0: (3, signed, False), 1: (4, _float, False), 2: (5, bytes.decode, False), 3: (6, signed, True),
     4: (7, _float, True), 5: (8, bytes.decode, True), 6: (10, bool, False), 7: (11, bool, True),
-    9: (13, _signed, False), 11: (15, _signed, True),
+    9: (13, signed, False), 11: (15, signed, True),
 }  # fmt: skip
 
 
@@ -153,14 +106,14 @@ def _tensors(data: bytes, names: list[str]) -> dict[str, NDArray[Any]]:
 
 def _tensor(data: bytes, at: int) -> tuple[NDArray[Any], int]:
     """The tensor at byte `at`, and where the next one begins."""
-    head, at = _take(data, at, 20)
+    head, at = take(data, at, 20)
     version, lod_levels, tensor_version, desc_size = struct.unpack("<IQII", head)
     if version or lod_levels or tensor_version:
         raise ValueError(f"no tensor at byte {at - 20}")
-    desc, at = _take(data, at, desc_size)
-    fields = _message(desc)
-    dtype, shape = np.dtype(_DTYPES[fields[1][0]]), tuple(_signed(size) for size in fields.get(2, []))
-    raw, at = _take(data, at, math.prod(shape) * dtype.itemsize)
+    desc, at = take(data, at, desc_size)
+    fields = message(desc)
+    dtype, shape = np.dtype(_DTYPES[fields[1][0]]), tuple(signed(size) for size in fields.get(2, []))
+    raw, at = take(data, at, math.prod(shape) * dtype.itemsize)
     return np.frombuffer(raw, dtype).reshape(shape), at
 
 
