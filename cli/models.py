@@ -18,7 +18,10 @@ NAMES_HELP = "Names as in `bodystream models list`."
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """List the weights and clips, and which of them are cached.
+    """List the weights and clips by their use, and which of them are cached.
+
+    What other projects publish (rcnn, densepose, semantic, classifier) is bound by terms of theirs, which are
+    told before it is pulled.
 
     Examples:
 
@@ -36,8 +39,12 @@ def list_models(
             {
                 "name": entry.name,
                 "stage": entry.stage,
+                "system": entry.system or None,
                 "bytes": entry.bytes,
+                "megabytes": entry.bytes / 1e6 if entry.bytes else entry.megabytes,
                 "licence": entry.licence,
+                "commercial": entry.commercial,
+                "notice": entry.notice or None,
                 "cached": str(path) if (path := cached[entry.name]) else None,
                 "origin": str(entry.origin),
                 "sha256": entry.sha256,
@@ -47,12 +54,12 @@ def list_models(
         typer.echo(json.dumps(rows, indent=1))
         return
     print_table(
-        ["name", "stage", "MB ", "licence", "cached", "from"],
+        ["use", "name", "MB ", "licence", "cached", "from"],
         [
             [
-                entry.name,
                 entry.stage,
-                f"{entry.bytes / 1e6:.1f}",
+                entry.name,
+                _megabytes(entry.bytes / 1e6 if entry.bytes else entry.megabytes),
                 entry.licence,
                 "yes" if cached[entry.name] else "no",
                 str(entry.origin),
@@ -62,31 +69,41 @@ def list_models(
     )
 
 
+def _megabytes(size: float | None) -> str:
+    return "?" if size is None else f"{size:.1f}"
+
+
 @app.command()
 def pull(
     names: Annotated[list[str] | None, typer.Argument(help=NAMES_HELP, metavar="NAME")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Pull all that is listed.")] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Pull all but what other projects publish, which is named one by one."),
+    ] = False,
     offline: Offline = False,
 ) -> None:
-    """Bring weights and clips into the cache.
+    """Bring weights and clips into the cache; under what terms, where they are not bodystream's, is told before.
 
     Examples:
 
     bodystream models pull picodet-s blazepose-full
 
+    bodystream models pull densepose-r50-fpn-s1x
+
     bodystream models pull --all
     """
-    from bodystream.cli.screen import progress_bars
+    from bodystream.cli.screen import progress_bars, say
     from bodystream.models import store
     from bodystream.models.zoo import ZOO, find
 
     if bool(names) == everything:
         known = ", ".join(entry.name for entry in ZOO)
         raise UsageError(f"name what to pull, or else give --all; known: {known}")
-    wanted = [find(name).name for name in names or [entry.name for entry in ZOO]]
+    ours = [entry.name for entry in ZOO if not entry.notice]
+    wanted = [find(name).name for name in names or ours]
     with progress_bars() as progress:
         for name in wanted:
-            store.fetch(name, offline=offline or None, progress=progress)
+            store.fetch(name, offline=offline or None, progress=progress, tell=say)
     typer.echo(f"in {store.cache_dir()}: {', '.join(wanted)}", err=True)
 
 
@@ -105,13 +122,14 @@ def verify(
 
     bodystream models verify blazepose-full
     """
+    from bodystream.cli.screen import say
     from bodystream.models import store
     from bodystream.models.zoo import ZOO
 
     code = ExitCode.OK
     for name in names or [entry.name for entry in ZOO if store.cached(entry.name)]:
         try:
-            store.verify(name)
+            store.verify(name, tell=say)
             typer.echo(f"ok     {name}")
         except WeightsCorrupt as error:
             typer.echo(f"wrong  {name}: {error}")
@@ -132,9 +150,9 @@ def path(
 
     bodystream models path blazepose-full --offline
     """
-    from bodystream.cli.screen import progress_bars
+    from bodystream.cli.screen import progress_bars, say
     from bodystream.models import store
 
     with progress_bars() as progress:
-        found = store.fetch(name, offline=offline or None, progress=progress)
+        found = store.fetch(name, offline=offline or None, progress=progress, tell=say)
     typer.echo(str(found))

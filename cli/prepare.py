@@ -21,11 +21,11 @@ def prepared(names: Sequence[str], *, offline: bool) -> list[Path]:
 
 def fetched(places: Sequence[str], *, offline: bool) -> list[Path]:
     """Return files by path, or by a name of the zoo, fetched where they are not here."""
-    from bodystream.cli.screen import progress_bars
+    from bodystream.cli.screen import progress_bars, say
     from bodystream.models.store import resolve
 
     with progress_bars() as progress:
-        return [resolve(place, offline=offline or None, progress=progress) for place in places]
+        return [resolve(place, offline=offline or None, progress=progress, tell=say) for place in places]
 
 
 def chain_of(

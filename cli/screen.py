@@ -27,7 +27,8 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """Give what `models.store.Progress` describes: a function (name, done, all) that shows a bar a name.
 
-    `done` counts bytes of a download, or steps of something short ("preparing picodet-s").
+    `done` counts bytes of a download, of which `all` may not be known and 0, or steps of something short
+    ("preparing picodet-s").
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -43,7 +44,7 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     def show(name: str, done: int, total: int) -> None:
         progress.start()
         if name not in tasks:
-            tasks[name] = progress.add_task(name, total=total, amount="")
+            tasks[name] = progress.add_task(name, total=total or None, amount="")  # None: not known
         progress.update(tasks[name], completed=done, amount=_amount(done, total))
 
     try:
@@ -53,7 +54,16 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
             progress.stop()
 
 
+def say(line: str) -> None:
+    """Say a line on stderr: what `models.store.Tell` describes."""
+    from rich.console import Console
+
+    Console(stderr=True).print(line, soft_wrap=True, markup=False, highlight=False)
+
+
 def _amount(done: int, total: int) -> str:
+    if not total:
+        return f"{done / 1e6:.1f} MB"
     if total < 1000:  # no download is that small
         return f"{done} of {total}"
     return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB"

