@@ -1,7 +1,9 @@
 """`bodystream models`: the weights and clips that bodystream knows, and the cache that keeps them."""
 
 import json
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -9,7 +11,10 @@ from bodystream.cli.exits import ExitCode
 from bodystream.cli.options import Offline
 from bodystream.errors import UsageError, WeightsCorrupt
 
-app = typer.Typer(no_args_is_help=True, help="List, pull and verify weights and clips.")
+if TYPE_CHECKING:  # torch, and --help must answer at once
+    from bodystream.models.weights.networks import Examination
+
+app = typer.Typer(no_args_is_help=True, help="List, pull, verify and inspect weights and clips.")
 
 NAMES_HELP = "Names as in `bodystream models list`."
 
@@ -31,7 +36,7 @@ def list_models(
     """
     from bodystream.cli.screen import print_table
     from bodystream.models import store
-    from bodystream.models.zoo import ZOO
+    from bodystream.models.zoo import ZOO, Address
 
     cached = {entry.name: store.cached(entry.name) for entry in ZOO}
     if as_json:
@@ -62,7 +67,7 @@ def list_models(
                 _megabytes(entry.bytes / 1e6 if entry.bytes else entry.megabytes),
                 entry.licence,
                 "yes" if cached[entry.name] else "no",
-                str(entry.origin),
+                urlsplit(entry.origin.url).netloc if isinstance(entry.origin, Address) else str(entry.origin),
             ]
             for entry in ZOO
         ],
@@ -156,3 +161,83 @@ def path(
     with progress_bars() as progress:
         found = store.fetch(name, offline=offline or None, progress=progress, tell=say)
     typer.echo(str(found))
+
+
+@app.command()
+def inspect(
+    file: Annotated[
+        str, typer.Argument(help="A checkpoint, or a name as in `bodystream models list`.", metavar="FILE")
+    ],
+    as_system: Annotated[
+        str | None,
+        typer.Option("--as", metavar="SYSTEM", help="Compare with this one, not with the nearest."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+    offline: Offline = False,
+) -> ExitCode:
+    """Tell what a file of weights holds, and how it fits a system of the R-CNN family; it runs nothing.
+
+    Read are .pth, .pkl, .safetensors and .caffemodel. The exit code is 1 where the names or shapes do not fit.
+
+    Examples:
+
+    bodystream models inspect model_final_162be9.pkl
+
+    bodystream models inspect mine.pth --as mask-rcnn-r50-fpn --json
+    """
+    from bodystream.cli.prepare import fetched
+    from bodystream.models.weights.networks import examine
+
+    (path,) = fetched([file], offline=offline)
+    found = examine(path, as_system)
+    if as_json:
+        typer.echo(json.dumps(_as_dict(found), indent=1))
+    else:
+        for line in _told(found):
+            typer.echo(line)
+    return ExitCode.OK if found.fits else ExitCode.ERROR
+
+
+def _as_dict(found: "Examination") -> dict[str, object]:
+    content, report = found.checkpoint, found.report
+    return {
+        "format": content.format,
+        "layout": found.layout,
+        "tensors": {name: list(tensor.shape) for name, tensor in content.tensors.items()},
+        "metadata": dict(content.metadata),
+        "others": list(content.others),
+        "system": found.system,
+        "fits": found.fits,
+        "matched": list(report.matched) if report else [],
+        "missing": list(report.missing) if report else [],
+        "unexpected": list(report.unexpected) if report else [],
+        "misfits": [
+            {"name": each.name, "found": each.found, "expected": each.expected} for each in report.misfits
+        ]
+        if report
+        else [],
+        "ignored": dict(report.ignored) if report else {},
+    }
+
+
+def _told(found: "Examination") -> Iterator[str]:
+    content, report = found.checkpoint, found.report
+    numbers = sum(tensor.numel() for tensor in content.tensors.values())
+    yield f"format: {content.format}, {found.layout}'s names"
+    yield f"tensors: {len(content.tensors)}, of {numbers / 1e6:.1f} million numbers"
+    yield from (f"  {key}: {value}" for key, value in content.metadata.items())
+    yield from (f"  beside them: {each}" for each in content.others)
+    if report is None:
+        yield "system: none that is known; its first names:"
+        yield from (f"  {name} {tuple(tensor.shape)}" for name, tensor in list(content.tensors.items())[:10])
+        return
+    yield f"system: {found.system}, {'which it fits' if found.fits else 'which it does not fit'}"
+    yield f"matched: {len(report.matched)}"
+    for what, names in (
+        ("ignored", [f"{name}: {reason}" for name, reason in report.ignored]),
+        ("missing", report.missing),
+        ("unexpected", report.unexpected),
+        ("of another shape", report.misfits),
+    ):
+        yield f"{what}: {len(names)}"
+        yield from (f"  {name}" for name in names)

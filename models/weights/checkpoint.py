@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from bodystream.errors import WeightsCorrupt
+from bodystream.errors import WeightsCorrupt, WeightsMissing
 from bodystream.models.weights import caffe, pickles, protobuf
 
 Format = Literal["torch", "pickle", "safetensors", "caffe"]
@@ -42,12 +42,14 @@ def read(path: Path) -> Checkpoint:
     """Read a file of weights; large torch and safetensors files are mapped, not copied.
 
     Raises WeightsCorrupt where the file is empty, cut short, no checkpoint, without any tensor, or a pickle
-    that asks for more than arrays and containers; OSError where it cannot be opened.
+    that asks for more than arrays and containers; WeightsMissing where it cannot be opened.
     """
-    with path.open("rb") as file:
-        head = file.read(32)
-    size = path.stat().st_size
-    if not size:
+    try:
+        with path.open("rb") as file:
+            head = file.read(32)
+    except OSError as error:
+        raise WeightsMissing(f"{path} cannot be read: {error.strerror}") from error
+    if not head:
         raise WeightsCorrupt(f"{path} is empty. Fetch it anew.")
     if head.startswith((b"PK\x03\x04", _TORCH_MAGIC)):
         checkpoint = _read_torch(path, zipped=head.startswith(b"PK"))

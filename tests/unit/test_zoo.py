@@ -1,18 +1,60 @@
 import re
+from itertools import groupby
 
 import pytest
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
 from bodystream.errors import UsageError
-from bodystream.models.zoo import ZOO, Entry, PackageFile, find
+from bodystream.export.prepare import NETWORKS
+from bodystream.models.systems import NAMES
+from bodystream.models.zoo import ZOO, Address, Entry, PackageFile, find
+
+OURS = [entry for entry in ZOO if not entry.notice]
+PUBLISHED = [entry for entry in ZOO if entry.notice]  # by other projects, under terms of theirs
 
 
-def test_names_and_hashes_are_unique():
+def test_names_hashes_and_addresses_are_unique():
     assert len({entry.name for entry in ZOO}) == len(ZOO)
-    assert len({entry.sha256 for entry in ZOO}) == len(ZOO)
+    known = [entry.sha256 for entry in ZOO if entry.sha256]
+    assert len(set(known)) == len(known)
+    addresses = [str(entry.origin) for entry in PUBLISHED]
+    assert len(set(addresses)) == len(addresses)
 
 
-@pytest.mark.parametrize("entry", ZOO, ids=lambda entry: entry.name)
+def test_uses_stand_together():
+    uses = [entry.stage for entry in ZOO]
+    assert len(list(groupby(uses))) == len(set(uses))
+
+
+@pytest.mark.parametrize("entry", PUBLISHED, ids=lambda entry: entry.name)
+def test_what_others_publish_is_complete(entry: Entry):
+    assert entry.system in NAMES
+    assert isinstance(entry.origin, Address) and entry.origin.url.startswith("https://")
+    assert entry.bytes is None
+    assert entry.paper and entry.input and entry.note
+    if "torchvision" in entry.note:  # its files' names end in the first digits of their sha256
+        assert entry.origin.url.endswith(f"-{entry.sha256}.pth") and len(entry.sha256) == 8
+        assert entry.megabytes is not None
+    else:
+        assert entry.sha256 == ""
+        assert entry.licence.startswith("CC-BY-SA-3.0")
+
+
+def test_densepose_is_not_for_commerce_and_says_so():
+    for entry in PUBLISHED:
+        assert entry.commercial == (entry.stage != "densepose")
+        assert entry.commercial != entry.notice.startswith("not for commercial use: ")
+
+
+def test_nothing_under_terms_of_others_is_in_the_default_path():
+    used = {name for network in NETWORKS.values() for name in network.weights}
+    assert used  # what `run` prepares where nothing is asked for
+    for entry in map(find, used):
+        assert entry.commercial and not entry.notice
+    assert all(entry.commercial for entry in OURS)
+
+
+@pytest.mark.parametrize("entry", OURS, ids=lambda entry: entry.name)
 def test_every_entry_is_complete(entry: Entry):
     assert re.fullmatch("[0-9a-f]{64}", entry.sha256)
     assert entry.bytes > 0
