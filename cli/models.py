@@ -1,8 +1,8 @@
 """`bodystream models`: the weights and clips that bodystream knows, and the cache that keeps them."""
 
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -10,9 +10,6 @@ import typer
 from bodystream.cli.exits import ExitCode
 from bodystream.cli.options import Offline
 from bodystream.errors import UsageError, WeightsCorrupt
-
-if TYPE_CHECKING:  # torch, and --help must answer at once
-    from bodystream.models.weights.networks import Examination
 
 app = typer.Typer(no_args_is_help=True, help="List, pull, verify and inspect weights and clips.")
 
@@ -186,58 +183,29 @@ def inspect(
     bodystream models inspect mine.pth --as mask-rcnn-r50-fpn --json
     """
     from bodystream.cli.prepare import fetched
-    from bodystream.models.weights.networks import examine
+    from bodystream.export.inspect import inspected
 
     (path,) = fetched([file], offline=offline)
-    found = examine(path, as_system)
+    found = inspected(path, as_system)
     if as_json:
-        typer.echo(json.dumps(_as_dict(found), indent=1))
+        typer.echo(json.dumps(found, indent=1))
     else:
         for line in _told(found):
             typer.echo(line)
-    return ExitCode.OK if found.fits else ExitCode.ERROR
+    return ExitCode.OK if found["fits"] else ExitCode.ERROR
 
 
-def _as_dict(found: "Examination") -> dict[str, object]:
-    content, report = found.checkpoint, found.report
-    return {
-        "format": content.format,
-        "layout": found.layout,
-        "tensors": {name: list(tensor.shape) for name, tensor in content.tensors.items()},
-        "metadata": dict(content.metadata),
-        "others": list(content.others),
-        "system": found.system,
-        "fits": found.fits,
-        "matched": list(report.matched) if report else [],
-        "missing": list(report.missing) if report else [],
-        "unexpected": list(report.unexpected) if report else [],
-        "misfits": [
-            {"name": each.name, "found": each.found, "expected": each.expected} for each in report.misfits
-        ]
-        if report
-        else [],
-        "ignored": dict(report.ignored) if report else {},
-    }
-
-
-def _told(found: "Examination") -> Iterator[str]:
-    content, report = found.checkpoint, found.report
-    numbers = sum(tensor.numel() for tensor in content.tensors.values())
-    yield f"format: {content.format}, {found.layout}'s names"
-    yield f"tensors: {len(content.tensors)}, of {numbers / 1e6:.1f} million numbers"
-    yield from (f"  {key}: {value}" for key, value in content.metadata.items())
-    yield from (f"  beside them: {each}" for each in content.others)
-    if report is None:
-        yield "system: none that is known; its first names:"
-        yield from (f"  {name} {tuple(tensor.shape)}" for name, tensor in list(content.tensors.items())[:10])
+def _told(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"format: {found['format']}, {found['layout']}'s names"
+    yield f"tensors: {len(found['tensors'])}, of {found['numbers'] / 1e6:.1f} million numbers"
+    yield from (f"  {key}: {value}" for key, value in found["metadata"].items())
+    yield from (f"  beside them: {each}" for each in found["others"])
+    if found["system"] is None:
+        yield "system: none that is known; the first names:"
+        yield from (f"  {name} {tuple(shape)}" for name, shape in list(found["tensors"].items())[:10])
         return
-    yield f"system: {found.system}, {'which it fits' if found.fits else 'which it does not fit'}"
-    yield f"matched: {len(report.matched)}"
-    for what, names in (
-        ("ignored", [f"{name}: {reason}" for name, reason in report.ignored]),
-        ("missing", report.missing),
-        ("unexpected", report.unexpected),
-        ("of another shape", report.misfits),
-    ):
-        yield f"{what}: {len(names)}"
-        yield from (f"  {name}" for name in names)
+    yield f"system: {found['system']}, which it {'fits' if found['fits'] else 'does not fit'}"
+    yield f"matched: {len(found['matched'])}"
+    for what in ("ignored", "missing", "unexpected", "of another shape"):
+        yield f"{what}: {len(found[what])}"
+        yield from (f"  {each}" for each in found[what])

@@ -89,6 +89,7 @@ class _StandIn:
     """What is called in place of the function that the pickle names. A pickle can also set attributes: not these."""
 
     __slots__ = ("_call",)
+    _call: Callable[..., object]
 
     def __init__(self, call: Callable[..., object]) -> None:
         object.__setattr__(self, "_call", call)
