@@ -11,7 +11,7 @@ from bodystream.cli.config import ConfigFile
 from bodystream.errors import OutputExists, UsageError
 
 if TYPE_CHECKING:  # the export brings torch in
-    from bodystream.export.check import Finding
+    from bodystream.export.check import Checked
 
 # What `bodystream run` takes for a stage if not told otherwise.
 NETWORK_OF_STAGE = {"detect": "picodet-s", "segment": "blazepose-full", "dense": "dense-s"}
@@ -89,31 +89,35 @@ def _chosen(names: Sequence[str], everything: bool, known: Sequence[str]) -> lis
     return list(dict.fromkeys(chosen))
 
 
-def _print_table(files: dict[str, Path], checked: "dict[str, tuple[Finding, ...]]") -> None:
+def _print_table(files: dict[str, Path], checked: "dict[str, Checked]") -> None:
     from bodystream.cli.screen import print_table
 
     print_table(
         ["network", "check", "of", "", "result"],
         [
             [name, finding.step, finding.what, "✓" if finding.ok else "✗", finding.detail]
-            for name, findings in checked.items()
-            for finding in findings
+            for name, each in checked.items()
+            for finding in each.findings
         ],
     )
     for file in files.values():
         typer.echo(f"wrote {file}")
 
 
-def _print_json(files: dict[str, Path], checked: "dict[str, tuple[Finding, ...]]") -> None:
+def _print_json(files: dict[str, Path], checked: "dict[str, Checked]") -> None:
     rows = [
         {
             "network": name,
             "file": str(files[name]),
             "checks": [
                 {"check": finding.step, "of": finding.what, "ok": finding.ok, "result": finding.detail}
-                for finding in findings
+                for finding in each.findings
             ],
+            "nodes": each.nodes,
+            "forbidden": each.forbidden,
+            "session_ms": round(each.session_ms, 3),
+            "torch_ms": round(each.torch_ms, 3),
         }
-        for name, findings in checked.items()
+        for name, each in checked.items()
     ]
     typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))

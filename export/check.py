@@ -1,11 +1,14 @@
-"""The proof that an ONNX file does what its torch module does: names, then shapes, then values."""
+"""The proof that an ONNX file does what its torch module does: its graph, names, then shapes, then values."""
 
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 
@@ -13,12 +16,16 @@ from bodystream.errors import ExportFailed
 from bodystream.export.to_onnx import Exportable
 from bodystream.models.runtime import Session, open_session
 
+# Operations that give a file branches, loops, or shapes that the values decide: CUDA graphs cannot hold them.
+FORBIDDEN = ("If", "Loop", "Scan", "NonZero", "NonMaxSuppression")
+ROUNDS = 2  # that are timed, of which the quicker counts
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was compared; as text, a line with ✓ or ✗."""
 
-    step: str  # "names", "shapes", "values"
+    step: str  # "graph", "names", "shapes", "values"
     what: str
     ok: bool
     detail: str
@@ -27,23 +34,67 @@ class Finding:
         return f"{'✓' if self.ok else '✗'} {self.step}: {self.what}: {self.detail}"
 
 
-def check(path: Path, network: Exportable, batches: Sequence[int]) -> tuple[Finding, ...]:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found out about a file, all of it good.
+
+    `differences` holds the largest of each output at any size; `session_ms` and `torch_ms` are the times of a run
+    at the last of the sizes, on the CPU with as many threads as either takes by itself.
+    """
+
+    findings: tuple[Finding, ...]
+    nodes: int
+    forbidden: int
+    differences: Mapping[str, float]
+    session_ms: float
+    torch_ms: float
+
+
+def check(path: Path, network: Exportable, batches: Sequence[int]) -> Checked:
     """Compare the file, run by onnxruntime on the CPU, with the module at each of the batch sizes.
 
-    Returns all findings, all of them good. Raises ExportFailed, which tells every bad one; values are only
-    compared where names and shapes agree.
+    Raises ExportFailed, which tells everything bad; values are only compared where names and shapes agree.
     """
     session = open_session(path, device="cpu")
-    findings = [_names(session, network)]
-    if findings[0].ok:
+    operations = operations_of(path)
+    forbidden = {name: operations[name] for name in FORBIDDEN if operations[name]}
+    what = f"{operations.total()} nodes"
+    detail = ", ".join(f"{count} {name}" for name, count in forbidden.items()) or "none of " + ", ".join(
+        FORBIDDEN
+    )
+    findings = [Finding("graph", what, not forbidden, detail), _names(session, network)]
+    differences: dict[str, float] = {}
+    times = (0.0, 0.0)
+    if findings[-1].ok:
         for batch in batches:
-            findings += _shapes_and_values(session, network, batch)
+            compared = _compare(session, network, batch)
+            findings += compared.findings
+            differences |= {
+                name: max(off, differences.get(name, 0.0)) for name, off in compared.differences.items()
+            }
+            times = compared.times
+    raise_if_bad(session.name, findings)
+    return Checked(tuple(findings), operations.total(), sum(forbidden.values()), differences, *times)
+
+
+def raise_if_bad(name: str, findings: Sequence[Finding]) -> None:
+    """Raise ExportFailed, which tells every bad finding."""
     if bad := [finding for finding in findings if not finding.ok]:
         raise ExportFailed(
-            f"{session.name}: the ONNX file does not agree with torch, and was not kept: "
-            + "; ".join(map(str, bad))
+            f"{name}: the ONNX file does not agree with torch, and was not kept: " + "; ".join(map(str, bad))
         )
-    return tuple(findings)
+
+
+def operations_of(path: Path) -> Counter[str]:
+    """How often each operation occurs in a file, in the graphs inside its nodes too."""
+    found: Counter[str] = Counter()
+    model = onnx.load(path)
+    graphs = [model.graph, *model.functions]
+    while graphs:
+        for node in graphs.pop().node:
+            found[node.op_type] += 1
+            graphs += [each.g for each in node.attribute if each.type == onnx.AttributeProto.GRAPH]
+    return found
 
 
 def _names(session: Session, network: Exportable) -> Finding:
@@ -54,23 +105,48 @@ def _names(session: Session, network: Exportable) -> Finding:
     )
 
 
-def _shapes_and_values(session: Session, network: Exportable, batch: int) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    findings: list[Finding]
+    differences: dict[str, float]
+    times: tuple[float, float]
+
+
+def _compare(session: Session, network: Exportable, batch: int) -> _Compared:
+    """Shapes and values at one size, and how long either takes, ms."""
     inputs = network.example(batch)
+    arrays = {name: tensor.numpy() for name, tensor in inputs.items()}
+    reference = (network.reference or network.module).eval()
     with torch.inference_mode():
-        wanted = [output.numpy() for output in network.module(inputs)]
-        ties = network.ties(inputs).numpy() if network.ties else None
-    found = session(inputs.numpy())
-    findings = []
-    for (name, tolerance), want, have in zip(network.tolerances.items(), wanted, found, strict=True):
+        outputs, torch_ms = _timed(lambda: reference(*inputs.values()))
+        ties = network.ties(*inputs.values()) if network.ties else {}
+    values, session_ms = _timed(lambda: session.run(arrays))
+    findings, differences = [], {}
+    for (name, tolerance), output in zip(network.tolerances.items(), outputs, strict=True):
+        want, have = output.numpy(), values[name].numpy()
         what = f"{name} at batch {batch}"
         same = (have.shape, have.dtype) == (want.shape, want.dtype)
         expected = "" if same else f" instead of {want.dtype} {want.shape}"
         findings.append(Finding("shapes", what, same, f"{have.dtype} {have.shape}{expected}"))
         if same:
-            off = furthest(have, want, ties)
-            ok = off <= tolerance
-            findings.append(Finding("values", what, ok, f"differ by {off:.2g}, {tolerance:.2g} allowed"))
-    return findings
+            off = furthest(have, want, ties[name].numpy() if name in ties else None)
+            size = max(1.0, float(np.abs(want).max(initial=0))) if name in network.growing else 1.0
+            ok = off <= tolerance * size
+            findings.append(
+                Finding("values", what, ok, f"differ by {off:.2g}, {tolerance * size:.2g} allowed")
+            )
+            differences[name] = off
+    return _Compared(findings, differences, (session_ms, torch_ms))
+
+
+def _timed(run: Callable[[], Any]) -> tuple[Any, float]:
+    """What it gives, and the ms of the quicker of its runs."""
+    took = []
+    for _ in range(ROUNDS):
+        before = time.perf_counter()
+        found = run()
+        took.append(1000 * (time.perf_counter() - before))
+    return found, min(took)
 
 
 def furthest(have: NDArray[Any], want: NDArray[Any], ties: NDArray[np.bool_] | None = None) -> float:

@@ -2,7 +2,9 @@
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from torch import nn
 
@@ -11,25 +13,47 @@ from bodystream.models.runtime import KEY_PREFIX
 from bodystream.models.zoo import Entry
 
 OPSET = 18  # The exporter's own. Shape of opset 21 has no CUDA kernel: microsoft/onnxruntime#26065.
-PRECISION = "fp32"
+OPSETS = (18, 19, 20)  # that torch 2.13 writes and every file is right in
 
 
-def metadata(name: str, module: nn.Module, weights: Sequence[Entry]) -> dict[str, str]:
-    """Metadata for the file made from `module`, whose docstring tells the meaning of its input and outputs.
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a file's parameters come from: `sha256` is what results files know the network by."""
 
-    The first of `weights` holds the parameters; its sha256 is what results files know the network by.
-    """
+    stage: str
+    sha256: str
+    sources: Mapping[str, str]  # sha256 by name of all that went in
+    licence: str = ""
+    paper: str = ""
+
+
+def origin_of(weights: Sequence[Entry]) -> Origin:
+    """Of weights of the zoo, the first of which holds the parameters."""
     first = weights[0]
+    sources = {entry.name: entry.sha256 for entry in weights}
+    return Origin(first.stage, first.sha256, sources, first.licence, first.paper)
+
+
+def metadata(
+    name: str,
+    module: nn.Module,
+    origin: Origin,
+    precision: str = "fp32",
+    opset: int = OPSET,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str]:
+    """Metadata for the file made from `module`, whose docstring tells the meaning of its inputs and outputs."""
     values = {
         "name": name,
-        "stage": first.stage,
-        "sha256": first.sha256,
-        "sources": json.dumps({entry.name: entry.sha256 for entry in weights}),
-        "licence": first.licence,
-        "paper": first.paper,
+        "stage": origin.stage,
+        "sha256": origin.sha256,
+        "sources": json.dumps(origin.sources),
+        "licence": origin.licence,
+        "paper": origin.paper,
         "interface": inspect.getdoc(type(module)) or "",
-        "precision": PRECISION,
-        "opset": str(OPSET),
+        "precision": precision,
+        "opset": str(opset),
         "version": bodystream.__version__,
+        **more,
     }
     return {KEY_PREFIX + key: value for key, value in values.items()}

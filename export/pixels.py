@@ -1,6 +1,6 @@
 """What stands before networks that are made for floating-point colours: pixels as cameras give them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -29,17 +29,3 @@ class Pixels(nn.Module):
         """See the class."""
         blue, green, red = pixels.permute(0, 3, 1, 2).float().chunk(3, dim=1)  # (N, 1, H, W) each
         return torch.cat([red, green, blue], dim=1) * self.scale + self.shift  # (N, 3, H, W)
-
-
-def within(module: nn.Module, example: Callable[[int], Tensor], least: dict[str, float]) -> dict[str, float]:
-    """Tolerances for `Exportable`: those given, or RELATIVE of the largest value of an example, if that is more.
-
-    Networks with weights from a seed give values of any size.
-    """
-    with torch.inference_mode():
-        outputs = module.eval()(example(1))
-    largest = [float(output.abs().max()) for output in outputs]
-    return {
-        name: max(floor, RELATIVE * value)
-        for (name, floor), value in zip(least.items(), largest, strict=True)
-    }

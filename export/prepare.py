@@ -19,15 +19,8 @@ from bodystream.models import store
 from bodystream.models.zoo import find
 
 if TYPE_CHECKING:
-    from bodystream.export.check import Finding
+    from bodystream.export.check import Checked
     from bodystream.export.to_onnx import Exportable
-
-FREE_BATCHES = (
-    0,
-    1,
-    2,
-    5,
-)  # where a file with a free batch is compared: nobody, one, and more than it was traced with
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +59,7 @@ def export(
     batch: int | None = None,
     progress: store.Progress | None = None,
     offline: bool | None = None,
-) -> tuple["Finding", ...]:
+) -> "Checked":
     """Make the network's ONNX file at `target`, and return what was checked. Raises as `prepare`.
 
     An existing file is replaced, and only by one that passed.
@@ -83,17 +76,18 @@ def export(
 
     step(0)
     from bodystream.export.check import check  # torch comes in here, and takes seconds
-    from bodystream.export.meta import metadata
+    from bodystream.export.meta import metadata, origin_of
     from bodystream.export.to_onnx import to_onnx
 
     built = network.build(weights)
     step(1)
     with _whole_or_not_at_all(target) as part:
-        to_onnx(built, part, metadata(name, built.module, [find(each) for each in network.weights]), batch)
+        origin = origin_of([find(each) for each in network.weights])
+        to_onnx(built, part, metadata(name, built.module, origin), batch)
         step(2)
-        findings = check(part, built, (batch,) if batch else FREE_BATCHES)
+        checked = check(part, built, (batch,) if batch else built.sizes)
     step(3)
-    return findings
+    return checked
 
 
 @contextmanager
@@ -143,7 +137,7 @@ def _picodet(weights: list[Path]) -> "Exportable":
 
     parameters, program = weights
     module = DetectorForExport(load_picodet(program, parameters))
-    return Exportable(module, INPUT_NAME, pictures(INPUT_SIZE, INPUT_SIZE, 3), TOLERANCE)
+    return Exportable(module, pictures(INPUT_NAME, INPUT_SIZE, INPUT_SIZE, 3), TOLERANCE)
 
 
 def _blazepose(weights: list[Path]) -> "Exportable":
@@ -154,24 +148,24 @@ def _blazepose(weights: list[Path]) -> "Exportable":
     module = PoseForExport(load_blazepose(weights[0]))
     # px of the crop; probability; a level of 255, where rounding tips over; m
     tolerances = {"landmarks": 0.02, "presence": 1e-3, "mask": 1, "world": 1e-4}
-    return Exportable(module, "crops", pictures(256, 256, 3), tolerances)
+    return Exportable(module, pictures("crops", 256, 256, 3), tolerances)
 
 
 def _correspondence(weights: list[Path]) -> "Exportable":
     from bodystream.export.to_onnx import Exportable
-    from bodystream.export.wrap_dense import INPUT_NAME, TOLERANCES, CorrespondenceForExport, example
+    from bodystream.export.wrap_dense import TOLERANCES, CorrespondenceForExport, example
     from bodystream.models.weights.correspondence import load_correspondence
 
     module = CorrespondenceForExport(load_correspondence(weights[0]))
-    return Exportable(module, INPUT_NAME, example, TOLERANCES, module.ties)
+    return Exportable(module, example, TOLERANCES, ties=module.ties)
 
 
 def _lift(weights: list[Path]) -> "Exportable":
     from bodystream.export.to_onnx import Exportable
-    from bodystream.export.wrap_lift import INPUT_NAME, TOLERANCES, LiftForExport, example
+    from bodystream.export.wrap_lift import TOLERANCES, LiftForExport, example
     from bodystream.models.weights.lift import load_lift
 
-    return Exportable(LiftForExport(load_lift(weights[0])), INPUT_NAME, example, TOLERANCES)
+    return Exportable(LiftForExport(load_lift(weights[0])), example, TOLERANCES)
 
 
 NETWORKS: Mapping[str, Network] = {

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,50 +12,68 @@ from torch import Tensor, nn
 
 from bodystream.errors import ExportFailed
 from bodystream.export.meta import OPSET
+from bodystream.export.onnx_ops import TRANSLATIONS
+
+Tensors = Mapping[str, Tensor]
+
+FREE_BATCHES = (0, 1, 2, 5)  # nobody, one, and more than a file with a free batch was traced with
 
 
 @dataclass(frozen=True, slots=True)
 class Exportable:
-    """A module that takes one tensor (N, ...) and returns a tuple of tensors (N, ...).
+    """A module that takes tensors in the order of `example`, and returns a tuple of those that `tolerances` names.
 
-    `example` gives an input of the batch asked for, the same at every call. `tolerances` names the outputs in
-    order, and says how far onnxruntime may be from torch, absolutely. `ties` tells for an input where rounding
-    decides between answers that are far apart, bool (N, ...) with the last axes of the outputs.
+    `example` gives inputs by name for as many pictures or people as asked for, the same at every call; a module
+    for a fixed number K gets K, the rest of them empty. `tolerances` says how far onnxruntime may be from torch,
+    absolutely, or by how much of the largest value for those in `growing`, once that is above 1. `ties` tells for
+    inputs where rounding decides between answers that are far apart: bool, by the outputs' names, with their first
+    and their last axes. `reference` is what `check` compares with, where that is not the module itself, as for one
+    in half precision, and `sizes` for how many pictures or people.
     """
 
     module: nn.Module
-    input_name: str
-    example: Callable[[int], Tensor]
+    example: Callable[[int], Tensors]
     tolerances: Mapping[str, float]
-    ties: Callable[[Tensor], Tensor] | None = None
+    growing: Collection[str] = ()
+    ties: Callable[..., Tensors] | None = None
+    reference: nn.Module | None = None
+    sizes: tuple[int, ...] = FREE_BATCHES
 
 
-def pictures(*shape: int) -> Callable[[int], Tensor]:
-    """An `Exportable.example`: uint8 (N, *shape), noise."""
+def pictures(name: str, *shape: int) -> Callable[[int], Tensors]:
+    """An `Exportable.example` of one input: uint8 (N, *shape), noise."""
 
-    def example(batch: int) -> Tensor:
+    def example(batch: int) -> Tensors:
         generator = torch.Generator().manual_seed(batch)
-        return torch.randint(0, 256, (batch, *shape), generator=generator, dtype=torch.uint8)
+        return {name: torch.randint(0, 256, (batch, *shape), generator=generator, dtype=torch.uint8)}
 
     return example
 
 
-def to_onnx(network: Exportable, path: Path, metadata: Mapping[str, str], batch: int | None = None) -> None:
-    """Write the module as an ONNX file; `batch` freezes the first axis, None leaves it free.
+def to_onnx(
+    network: Exportable,
+    path: Path,
+    metadata: Mapping[str, str],
+    batch: int | None = None,
+    opset: int = OPSET,
+) -> None:
+    """Write the module as an ONNX file; `batch` freezes all shapes, None leaves the first axis free.
 
     Raises ExportFailed where torch cannot express the module, or not for every batch.
     """
     kind = type(network.module).__name__
-    free = ({0: torch.export.Dim("batch")},)
+    example = network.example(batch or 2)  # torch takes an example axis of 0 or 1 for a constant
+    free = tuple({0: torch.export.Dim("batch")} for _ in example)
     try:
         with _only_news():
             program = torch.onnx.export(
                 network.module.eval(),
-                (network.example(batch or 2),),  # torch takes an example axis of 0 or 1 for a constant
-                input_names=[network.input_name],
+                tuple(example.values()),
+                input_names=list(example),
                 output_names=list(network.tolerances),
                 dynamic_shapes=None if batch else free,
-                opset_version=OPSET,
+                opset_version=opset,
+                custom_translation_table=dict(TRANSLATIONS),
                 dynamo=True,
                 verbose=False,
             )

@@ -4,13 +4,12 @@ import copy
 
 from torch import Tensor, nn
 
-from bodystream.export.pixels import Pixels, within
+from bodystream.export.pixels import Pixels
 from bodystream.export.to_onnx import Exportable, pictures
 from bodystream.models.nets.backbones.googlenet import GoogLeNet
 from bodystream.models.nets.backbones.lenet import HIGH, LOW, LeNet5
 
-INPUT_NAME = "images"
-LEAST = {"logits": 1e-4}
+TOLERANCES = {"logits": 1e-4}  # of the largest value; of 1 at least
 HALF = (0.5, 0.5, 0.5)  # GoogLeNet's mean and deviation: see its module
 
 
@@ -42,9 +41,9 @@ class DigitsForExport(nn.Module):
 
 def classifier_exportable(net: nn.Module, size: int) -> Exportable:
     """A classifier of `models.nets.backbones` to be exported for pictures of `size` × `size` px."""
+    module: nn.Module
     if isinstance(net, LeNet5):
-        module: nn.Module = DigitsForExport(net)
-        example = pictures(size, size)
+        module, example = DigitsForExport(net), pictures("images", size, size)
     else:
-        module, example = ClassifierForExport(net), pictures(size, size, 3)
-    return Exportable(module, INPUT_NAME, example, within(module, example, LEAST))
+        module, example = ClassifierForExport(net), pictures("images", size, size, 3)
+    return Exportable(module, example, TOLERANCES, growing=TOLERANCES)

@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from bodystream.export.to_onnx import Tensors
 from bodystream.models.dense_layout import CELLS, CHANNELS, GRID, MASK, PART, PARTS
 from bodystream.models.nets.correspondence import (
     CLASSES,
@@ -15,7 +16,6 @@ from bodystream.models.nets.correspondence import (
     uv_on,
 )
 
-INPUT_NAME = "maps"
 # A level of 255, where rounding tips over, in the confidence. `CorrespondenceForExport.ties` are left out.
 TOLERANCES = {"part": 0.0, "uv": 1e-4, "confidence": 1.0}
 TIE = 1e-4  # logits nearer to each other may change places by rounding
@@ -66,10 +66,10 @@ class CorrespondenceForExport(nn.Module):
         uv = uv_on(found, part.long().reshape(-1, SUB, CELLS, CELLS)).clamp(0, 1)  # (N, 2, S, 64, 64)
         return pixels(part), pixels(uv).reshape(-1, 2, GRID, GRID), pixels(confidence)
 
-    def ties(self, inputs: Tensor) -> Tensor:
-        """Where two parts are as good as each other, so that rounding decides: bool (N, 128, 128)."""
+    def ties(self, inputs: Tensor) -> Tensors:
+        """Where two parts are as good as each other, so that rounding decides: bool (N, 128, 128) each."""
         two = part_logits(self._found(inputs))[:, 1:].topk(2, dim=1).values  # (N, 2, S, 64, 64)
-        return pixels(two[:, 0] - two[:, 1] < TIE)
+        return dict.fromkeys(TOLERANCES, pixels(two[:, 0] - two[:, 1] < TIE))
 
     def _found(self, inputs: Tensor) -> CorrespondenceOutput:
         return self.net.heads(self.net.features(inputs), inputs)
@@ -121,10 +121,10 @@ def with_part(conv: nn.Conv2d) -> nn.Conv2d:
     return wide
 
 
-def example(batch: int) -> Tensor:
+def example(batch: int) -> Tensors:
     """Noise of the right shape and, for the part, of the right values; the same at every call."""
     generator = torch.Generator().manual_seed(batch)
     maps = torch.rand(batch, CHANNELS, CELLS, CELLS, generator=generator)
     parts = torch.randint(0, CLASSES, (batch, SUB, CELLS, CELLS), generator=generator)
     maps[:, PART] = parts.float()
-    return maps
+    return {"maps": maps}

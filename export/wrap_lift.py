@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from bodystream.export.to_onnx import Tensors
 from bodystream.models.lift_layout import INPUTS, SURE
 from bodystream.models.nets.lift import Lift
 
-INPUT_NAME = "person"
 TOLERANCES = {"joints": 1e-5}  # of SIZE_M: a hundredth of a millimetre
 
 
@@ -25,9 +25,9 @@ class LiftForExport(nn.Module):
         return (self.net(inputs),)
 
 
-def example(batch: int) -> Tensor:
+def example(batch: int) -> Tensors:
     """Noise of about the right size; the same at every call."""
     generator = torch.Generator().manual_seed(batch)
     inputs = 0.5 * torch.randn(batch, INPUTS, generator=generator)
     inputs[:, SURE] = torch.rand(batch, SURE.stop - SURE.start, generator=generator)
-    return inputs
+    return {"person": inputs}

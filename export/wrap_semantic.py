@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from bodystream.export.pixels import RELATIVE, Pixels
-from bodystream.export.to_onnx import Exportable, pictures
+from bodystream.export.to_onnx import Exportable, Tensors, pictures
 from bodystream.models.nets.semantic.systems import PERSON
 
-INPUT_NAME = "image"
 TOLERANCES = {
     "person": 1.0
 }  # a level of 255, where rounding tips over; `SemanticForExport.ties` are left out
@@ -34,7 +33,7 @@ class SemanticForExport(nn.Module):
         person = logits[:, self.person : self.person + 1]  # (N, 1, H, W)
         return 1 / (logits - person).exp().sum(1)  # (N, H, W)
 
-    def ties(self, image: Tensor) -> Tensor:
+    def ties(self, image: Tensor) -> Tensors:
         """Where logits' last digits decide, since they are large: bool (N, H, W).
 
         There an error of RELATIVE of the largest logit is more than half a level.
@@ -42,10 +41,10 @@ class SemanticForExport(nn.Module):
         logits = self.net(self.pixels(image))  # (N, classes, H, W)
         found = self._probability(logits)  # (N, H, W)
         slope = 255 * found * (1 - found)  # (N, H, W): levels to 1 of the logit
-        return slope * 2 * RELATIVE * logits.abs().max() > 0.5  # (N, H, W)
+        return {"person": slope * 2 * RELATIVE * logits.abs().max() > 0.5}  # (N, H, W)
 
 
 def semantic_exportable(net: nn.Module, height: int, width: int) -> Exportable:
     """A semantic network of `models.nets.semantic` to be exported for pictures of one size, in px."""
     module = SemanticForExport(net)
-    return Exportable(module, INPUT_NAME, pictures(height, width, 3), TOLERANCES, module.ties)
+    return Exportable(module, pictures("image", height, width, 3), TOLERANCES, ties=module.ties)

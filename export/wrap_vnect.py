@@ -4,13 +4,10 @@ import copy
 
 from torch import Tensor, nn
 
-from bodystream.export.pixels import within
 from bodystream.export.to_onnx import Exportable, pictures
 from bodystream.models.nets.vnect import GREY, SIDE, Vnect
 
-INPUT_NAME = "crops"
-# A thousandth of a heatmap's peak; a tenth of a millimetre, of 100 mm to 1.
-LEAST = {"heatmaps": 1e-3, "x": 1e-3, "y": 1e-3, "z": 1e-3}
+TOLERANCES = dict.fromkeys(("heatmaps", "x", "y", "z"), 1e-4)  # of the largest value; of 1 at least
 
 
 class VnectForExport(nn.Module):
@@ -32,5 +29,4 @@ class VnectForExport(nn.Module):
 
 def vnect_exportable(net: Vnect, side: int = SIDE) -> Exportable:
     """VNect to be exported; crops of another `side` than 368 px, a multiple of 16, are for tests."""
-    module, example = VnectForExport(net), pictures(side, side, 3)
-    return Exportable(module, INPUT_NAME, example, within(module, example, LEAST))
+    return Exportable(VnectForExport(net), pictures("crops", side, side, 3), TOLERANCES, growing=TOLERANCES)

@@ -45,10 +45,10 @@ def test_the_check_is_told_and_the_file_is_there(toys, capsys):
     head, *lines, last = capsys.readouterr().out.splitlines()
     assert head.split() == ["network", "check", "of", "result"]
     assert [line.split()[:2] for line in lines] == [
-        ["picodet-s", step] for step in ("names", "shapes", "values", "shapes", "values")
+        ["picodet-s", step] for step in ("graph", "names", "shapes", "values", "shapes", "values")
     ]
     assert all("✓" in line for line in lines)
-    assert "differ by" in lines[2]
+    assert "differ by" in lines[3]
     assert last == "wrote onnx/picodet-s.onnx"
     assert open_session(toys / "onnx" / "picodet-s.onnx", device="cpu").input[0] == 1
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bodystream.export.check import check
-from bodystream.export.meta import metadata
+from bodystream.export.meta import metadata, origin_of
 from bodystream.export.pixels import Pixels
 from bodystream.export.to_onnx import to_onnx
 from bodystream.export.wrap_classifier import ClassifierForExport, classifier_exportable
@@ -141,6 +141,6 @@ def test_the_exported_file_agrees_with_torch(name: str, tmp_path: Path):
     fill(net, 0)
     exportable = classifier_exportable(net, size)
     path = tmp_path / "net.onnx"
-    to_onnx(exportable, path, metadata(name, exportable.module, [find("picodet-s")]))
-    findings = check(path, exportable, (0, 1, 3))
-    assert len(findings) == 7
+    to_onnx(exportable, path, metadata(name, exportable.module, origin_of([find("picodet-s")])))
+    findings = check(path, exportable, (0, 1, 3)).findings
+    assert len(findings) == 8

@@ -14,7 +14,7 @@ import bodystream
 from bodystream.errors import ExportFailed, ModelError, UsageError
 from bodystream.export import prepare as preparing
 from bodystream.export.check import check
-from bodystream.export.meta import metadata
+from bodystream.export.meta import metadata, origin_of
 from bodystream.export.prepare import NETWORKS, Network, export, prepare
 from bodystream.export.to_onnx import Exportable, pictures, to_onnx
 from bodystream.models import store
@@ -45,13 +45,13 @@ class Branches(nn.Module):
 
 
 def toy(module: nn.Module | None = None, tolerances: Mapping[str, float] = TOLERANCES) -> Exportable:
-    return Exportable(module or Toy(), "pictures", pictures(*PICTURE), tolerances)
+    return Exportable(module or Toy(), pictures("pictures", *PICTURE), tolerances)
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("onnx") / "toy.onnx"
-    to_onnx(toy(), path, metadata("toy", Toy(), [find("picodet-s"), find("picodet-s-graph")]))
+    to_onnx(toy(), path, metadata("toy", Toy(), origin_of([find("picodet-s"), find("picodet-s-graph")])))
     return path
 
 
@@ -65,12 +65,18 @@ def no_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_free_batch_is_free_and_checked_at_nobody_one_and_many(exported: Path):
-    findings = check(exported, toy(), batches=(0, 1, 2, 5))
-    assert [finding.step for finding in findings] == ["names"] + ["shapes", "values"] * 2 * 4
+    checked = check(exported, toy(), batches=(0, 1, 2, 5))
+    findings = checked.findings
+    assert [finding.step for finding in findings] == ["graph", "names"] + ["shapes", "values"] * 2 * 4
     assert all(finding.ok for finding in findings)
     assert str(findings[-2]) == "✓ shapes: bright at batch 5: uint8 (5, 4, 4)"
     assert str(findings[-1]) == "✓ values: bright at batch 5: differ by 0, 0 allowed"
     assert isinstance(open_session(exported).input[0], str)
+    assert (checked.forbidden, checked.differences["bright"]) == (0, 0)
+    assert str(findings[0]) == (
+        f"✓ graph: {checked.nodes} nodes: none of If, Loop, Scan, NonZero, NonMaxSuppression"
+    )
+    assert min(checked.session_ms, checked.torch_ms) > 0
 
 
 def test_the_file_says_what_it_is_and_nothing_of_the_machine_that_made_it(exported: Path):
@@ -88,9 +94,9 @@ def test_the_file_says_what_it_is_and_nothing_of_the_machine_that_made_it(export
 
 def test_a_frozen_batch_is_frozen_and_torch_stays_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     path = tmp_path / "three.onnx"
-    to_onnx(toy(), path, metadata("toy", Toy(), [find("picodet-s")]), batch=3)
+    to_onnx(toy(), path, metadata("toy", Toy(), origin_of([find("picodet-s")])), batch=3)
     assert open_session(path, device="cpu").input == (3, *PICTURE)
-    assert all(finding.ok for finding in check(path, toy(), batches=(3,)))
+    assert all(finding.ok for finding in check(path, toy(), batches=(3,)).findings)
     assert capfd.readouterr() == ("", "")
 
 
@@ -116,6 +122,52 @@ def test_a_batch_that_is_not_free_is_noticed(tmp_path: Path):
 
 
 # -- the check
+
+
+class Two(nn.Module):
+    """Two inputs, as a head has."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, features: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        return features * self.gain, boxes + 1
+
+
+def two(gain: float, growing: tuple[str, ...] = ()) -> Exportable:
+    def example(batch: int) -> dict[str, Tensor]:
+        return {"features": torch.full((3,), 1000.0), "boxes": torch.full((2, 4), float(batch))}
+
+    outputs = {"larger": 1e-3, "moved": 0.0}
+    return Exportable(Two(1), example, outputs, growing, reference=Two(gain), sizes=(0, 1))
+
+
+def test_several_inputs_a_reference_and_a_tolerance_that_grows(tmp_path: Path):
+    path = tmp_path / "two.onnx"
+    to_onnx(two(1), path, metadata("two", Two(1), origin_of([find("picodet-s")])), batch=1)
+    assert list(open_session(path, device="cpu").inputs) == ["features", "boxes"]
+    assert check(path, two(1), (0, 1)).differences == {"larger": 0, "moved": 0}
+    with pytest.raises(ExportFailed, match=r"larger at batch 0: differ by 0\.5, 0\.001 allowed"):
+        check(path, two(1.0005), (0, 1))
+    assert check(path, two(1.0005, growing=("larger",)), (0, 1)).differences["larger"] == pytest.approx(
+        0.5, rel=1e-3
+    )
+
+
+class NonZero(Toy):
+    """As many answers as the values decide."""
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        colour, bright = super().forward(pictures)
+        return colour, bright * len(torch.nonzero(pictures.flatten()))
+
+
+def test_what_decides_shapes_by_values_is_refused(tmp_path: Path):
+    path = tmp_path / "nonzero.onnx"
+    to_onnx(toy(NonZero()), path, metadata("toy", NonZero(), origin_of([find("picodet-s")])), batch=2)
+    with pytest.raises(ExportFailed, match=r"✗ graph: \d+ nodes: 1 NonZero"):
+        check(path, toy(NonZero()), (2,))
 
 
 class Wide(Toy):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bodystream.export.check import check
-from bodystream.export.meta import metadata
+from bodystream.export.meta import metadata, origin_of
 from bodystream.export.pixels import Pixels
 from bodystream.export.to_onnx import to_onnx
 from bodystream.export.wrap_semantic import SemanticForExport, semantic_exportable
@@ -102,7 +102,7 @@ def test_the_probability_of_a_person(step: float):
     assert person.dtype == torch.uint8
     assert person.shape == (2, 4, 5)
     assert (person == expected).all()
-    assert not module.ties(pixels).any()
+    assert not module.ties(pixels)["person"].any()
 
 
 @pytest.mark.parametrize("name", ["fcn", pytest.param("deeplab-v3", marks=pytest.mark.slow)])
@@ -111,11 +111,11 @@ def test_the_exported_file_agrees_with_torch(name: str, tmp_path: Path):
     fill(net, 0)
     exportable = semantic_exportable(net, 48, 80)
     path = tmp_path / "net.onnx"
-    to_onnx(exportable, path, metadata(name, exportable.module, [find("picodet-s")]), batch=1)
-    assert len(check(path, exportable, (1,))) == 3
+    to_onnx(exportable, path, metadata(name, exportable.module, origin_of([find("picodet-s")])), batch=1)
+    assert check(path, exportable, (1,)).forbidden == 0
     with torch.inference_mode():
-        picture = exportable.example(1)
+        picture = exportable.example(1)["image"]
         probability = F.softmax(net.eval()(Pixels()(picture)), dim=1)[:, PERSON]
         (person,) = exportable.module(picture)
-    ties = exportable.ties(picture) if exportable.ties else torch.zeros_like(person)
+    ties = exportable.ties(picture)["person"] if exportable.ties else torch.zeros_like(person)
     assert (person - 255 * probability).abs()[~ties].max() <= 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from bodystream.export.check import check
-from bodystream.export.meta import metadata
+from bodystream.export.meta import metadata, origin_of
 from bodystream.export.to_onnx import to_onnx
 from bodystream.export.wrap_vnect import VnectForExport, vnect_exportable
 from bodystream.models.nets.vnect import Vnect, bone_lengths
@@ -132,5 +132,5 @@ def test_the_exported_file_agrees_with_torch(tmp_path: Path):
     fill(net, 0)
     exportable = vnect_exportable(net, side=64)
     path = tmp_path / "vnect.onnx"
-    to_onnx(exportable, path, metadata("vnect", exportable.module, [find("picodet-s")]))
-    assert len(check(path, exportable, (0, 1, 3))) == 1 + 3 * 2 * 4
+    to_onnx(exportable, path, metadata("vnect", exportable.module, origin_of([find("picodet-s")])))
+    assert len(check(path, exportable, (0, 1, 3)).findings) == 2 + 3 * 2 * 4
