@@ -101,8 +101,13 @@ def lens_of(camera: Camera) -> Lens:
     return Lens(DEFAULT_FOV, None, camera, f"calibration: {camera.name}", False, up, up_origin)
 
 
-def header_keys(lens: Lens, source: SourceInfo, height_m: float | None) -> dict[str, Any]:
-    """What the results' header says of poses in space: the camera, names, and whether metres can be trusted."""
+def header_keys(
+    lens: Lens, source: SourceInfo, height_m: float | None, sizes: str = "estimated from the landmarks"
+) -> dict[str, Any]:
+    """What the results' header says of poses in space: the camera, names, and whether metres can be trusted.
+
+    `sizes` tells where people's come from if not from `height_m`.
+    """
     camera = lens.of((source.width, source.height))
     told = {
         "focal_px": [round(float(camera.K[i, i]), 3) for i in (0, 1)],
@@ -112,9 +117,7 @@ def header_keys(lens: Lens, source: SourceInfo, height_m: float | None) -> dict[
         "distances": "not calibrated: in proportion to a guessed focal length"
         if lens.is_guess
         else "calibrated",
-        "sizes": "from --height-m"
-        if height_m
-        else "estimated from the landmarks, and distances in proportion",
+        "sizes": "from --height-m" if height_m else f"{sizes}, and distances in proportion",
         "up": [round(float(each), 6) for each in lens.up],
         "up_from": lens.up_origin,
     }

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from bodystream.models.vnect import crop_of
 from bodystream.pipeline.filters import Filtered, Preset, one_euro
 from bodystream.pipeline.matching import MEMORY_S
 from bodystream.pipeline.types import Floats, Frame, ModelInfo, Person
@@ -23,7 +24,7 @@ class _Track:
 class Steady:
     """Gives `landmarks` anew, and `world` to those who have it: one-euro filters on media time, by `preset`.
 
-    Speeds in the picture are counted in the longer sides of the person's box, VNect's crop but for its margin.
+    Speeds in the picture are counted in sides of VNect's crop round the person's box.
     """
 
     name = "steady"
@@ -49,9 +50,9 @@ class Steady:
             return person
         track = self._tracks.setdefault(person.id, _Track(pts))
         track.pts = pts
-        size = float(max(person.box[2:] - person.box[:2]))
+        size = crop_of(person.box).size
         track.landmarks = one_euro(
-            track.landmarks, person.landmarks[:, :2], pts, self._preset.landmarks, max(size, 1.0)
+            track.landmarks, person.landmarks[:, :2], pts, self._preset.landmarks, size
         )
         world = person.world
         if world is not None:

@@ -219,7 +219,7 @@ def test_steady_filters_by_the_paper_s_settings_and_on_media_time():
         world = np.column_stack([random.normal(0, 0.01, (21, 3)), np.full(21, 0.9)]).astype(np.float32)
         seen = Person(np.array([0, 0, 50, 100], np.float32), 0.9, 3, None, landmarks, world)
         (out,) = steady(frame(i), [seen])
-        filtered = one_euro(filtered, landmarks[:, :2], Fraction(i, 25), VNECT.landmarks, 100.0)
+        filtered = one_euro(filtered, landmarks[:, :2], Fraction(i, 25), VNECT.landmarks, 140.0)
     np.testing.assert_array_equal(out.landmarks[:, :2], filtered.value)
     np.testing.assert_array_equal(out.landmarks[:, 2], landmarks[:, 2])
     assert np.abs(out.world[:, :3]).std() < 0.6 * np.abs(world[:, :3]).std()
