@@ -244,7 +244,8 @@ class Learner:
 
 def running_of(net: nn.Module) -> list[Tensor]:
     """Running means and variances of batch norms, which each process has of its own samples."""
-    return [each for name, each in net.named_buffers() if name.endswith(("running_mean", "running_var"))]
+    norms = [each for each in net.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    return [own for each in norms for own in (each.running_mean, each.running_var) if own is not None]
 
 
 def optimiser_of(net: nn.Module, weight_decay: float, kind: str = "adamw") -> Optimiser:
