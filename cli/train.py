@@ -10,6 +10,7 @@ import typer
 from bodystream.cli.config import ConfigFile
 from bodystream.cli.exits import ExitCode
 from bodystream.cli.run import ending_on_interrupt
+from bodystream.errors import UsageError
 
 if TYPE_CHECKING:  # torch comes in with it
     from bodystream.training.learner import Listener, Report, Settings
@@ -131,6 +132,60 @@ def lift(
         samples, batch, rate, seed, minutes, validate_every, held_out, *hardware(device, processes)
     )
     return _train(LIFT, sources(poses, noise), folder, settings, resume=resume)
+
+
+@app.command()
+def rcnn(
+    folder: Folder,
+    resume: Resume = False,
+    poses: Poses = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Data in COCO's format, annotations.json and images/; scenes are made up if not given.",
+        ),
+    ] = None,
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option(metavar="IMAGES", help="Pictures without people, to put behind made-up ones."),
+    ] = None,
+    samples: Samples = 36_000,
+    batch: Batch = 8,
+    rate: Rate = 1e-3,
+    seed: Seed = 0,
+    minutes: Minutes = None,
+    validate_every: ValidateEvery = 3_000,
+    held_out: HeldOut = 256,
+    processes: Processes = None,
+    device: Device = "auto",
+    _config: ConfigFile = None,
+) -> ExitCode:
+    """Train rcnn-s, a small DensePose-RCNN: boxes, masks, and the place on the body that each pixel shows.
+
+    Learns from nothing, from pictures that are made up as it goes: people posed, dressed, lit, and placed before
+    one another; or, boxes and masks alone, from data in COCO's format, a tenth of which it is judged by. DIR then
+    holds rcnn-s.safetensors, checkpoint.safetensors and curve.jsonl, with average precision at an overlap of one
+    half, and the share of people's pixels whose part is right. Ctrl-C stops after a checkpoint; so does --minutes.
+
+    Examples:
+
+    bodystream train rcnn -o training-rcnn --poses mocap
+
+    bodystream train rcnn -o training-rcnn --poses mocap --resume --minutes 60
+
+    bodystream train rcnn -o training-coco --data coco
+    """
+    from bodystream.training.learner import Settings
+    from bodystream.training.loop import hardware
+    from bodystream.training.rcnn.task import RCNN, sources
+
+    if data is not None and (poses is not None or backgrounds is not None):
+        raise UsageError("--data goes with neither --poses nor --backgrounds: these are for made-up scenes")
+    settings = Settings(
+        samples, batch, rate, seed, minutes, validate_every, held_out, *hardware(device, processes)
+    )
+    return _train(RCNN, sources(poses, data, backgrounds), folder, settings, resume=resume)
 
 
 def _train(

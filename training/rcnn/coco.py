@@ -6,7 +6,7 @@ correspondence in it, so that a person's pixels are UNKNOWN ones, from which the
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,10 @@ Floats = NDArray[np.float32]
 
 MOST = 12  # people of a picture
 HELD_OUT = 10  # every tenth picture, in the order of their ids, is judged by and not learnt from
-SCALE = (0.7, 1.4)  # of the picture that fits, as Copy-Paste's small jitter (Ghiasi et al. 2021) but further out
+SCALE = (
+    0.7,
+    1.4,
+)  # of the picture that fits, as Copy-Paste's small jitter (Ghiasi et al. 2021) but further out
 SEEN_PX = 40  # whoever shows less after the picture is cut is not asked for
 
 
@@ -138,5 +141,3 @@ def _mirrored(points: Floats, width: int) -> Floats:
     known = out[:, 2] > 0
     out[known, 0] = width - out[known, 0]
     return out
-
-

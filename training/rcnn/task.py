@@ -1,9 +1,7 @@
 """What rcnn-s is trained on and what it is judged by: made-up scenes, or data in COCO's format."""
 
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,6 +43,77 @@ def _pictures(folder: Path | None) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         return (), ()
     found = sorted(each for each in folder.rglob("*") if each.suffix.lower() in PICTURES)
     if len(found) < 2:
-        raise SourceNotFound(f"{folder} holds {len(found)} pictures; --backgrounds needs some, without people")
+        raise SourceNotFound(
+            f"{folder} holds {len(found)} pictures; --backgrounds needs some, without people"
+        )
     held_out = found[::10]
     return tuple(each for each in found if each not in set(held_out)), tuple(held_out)
+
+
+def loss(net: Rcnn, batch: tuple[Tensor, ...], draw: torch.Generator, bf16: bool) -> Tensor:
+    """The sum of `rcnn_losses` and each of them, of what a source of `Sample` yields: (1 + L,)."""
+    images, *people = batch
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+        pictures = net.normalised(images).contiguous(memory_format=torch.channels_last)
+        parts = rcnn_losses(net, pictures, targets(*people), draw)
+    told = torch.stack([parts[name].float() for name in LOSSES])
+    return torch.cat([told.sum()[None], told])
+
+
+def targets(
+    counts: Tensor, boxes: Tensor, masks: Tensor, keypoints: Tensor, part: Tensor, uv: Tensor
+) -> list[Targets]:
+    """Of each picture; a picture that shows people whose parts are not known says nothing of parts."""
+    found = []
+    for k, count in enumerate(counts.tolist()):
+        own = masks[k, :count]  # (N, H, W)
+        height, width = own.shape[1:]
+        frame = torch.tensor([0.0, 0.0, width, height], device=own.device)
+        known = not bool((part[k] == UNKNOWN).any())
+        found.append(
+            Targets(
+                boxes=boxes[k, :count],
+                labels=torch.zeros(count, dtype=torch.int64, device=own.device),
+                frames=frame.expand(count, 4),
+                masks=own,
+                parts=part[k] * own if known else None,
+                uv=uv[k].expand(count, -1, -1, -1) if known else None,
+                keypoints=keypoints[k, :count],
+            )
+        )
+    return found
+
+
+LOSSES = ("objectness", "rpn_box", "class", "box", "mask", "coarse", "fine", "uv")
+
+
+def made() -> Rcnn:
+    """rcnn-s, untrained."""
+    return Rcnn(SYSTEMS[SYSTEM])
+
+
+def named_figures(counts: Tensor) -> dict[str, float]:
+    """`validation.figures` by name."""
+    return figures(counts)._asdict()
+
+
+def weights(net: Rcnn) -> dict[str, Tensor]:
+    """All of them."""
+    return dict(net.state_dict())
+
+
+RCNN = Task(
+    name=SYSTEM,
+    make=made,
+    losses=("loss", *LOSSES),
+    loss=loss,
+    counts=COUNTS,
+    counted=counted,
+    figures=named_figures,
+    weights=weights,
+    metadata={"system": SYSTEM},
+    weight_decay=1e-3,
+    warm_up=1000,
+    ema=0.998,
+    clip=10.0,
+)

@@ -119,9 +119,10 @@ def _surface(
 def match(sample: Sample, found: Found) -> Matched:
     """Give detections, best first, the person whom they overlap most of those that are free still."""
     count = int(sample.count)
+    pixels = sample.part.size
     by_box = iou(torch.from_numpy(found.boxes), torch.from_numpy(sample.boxes[:count])).numpy()
-    truth = sample.masks[:count].reshape(count, -1).astype(np.float32)
-    said = found.masks.reshape(len(found.masks), -1).astype(np.float32)
+    truth = sample.masks[:count].reshape(count, pixels).astype(np.float32)
+    said = found.masks.reshape(len(found.masks), pixels).astype(np.float32)
     shared = said @ truth.T
     by_mask = shared / np.maximum(said.sum(1)[:, None] + truth.sum(1)[None] - shared, 1)
     return Matched(_greedy(by_box), _greedy(by_mask))
