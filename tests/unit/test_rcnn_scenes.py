@@ -108,12 +108,12 @@ def test_a_picture_can_be_the_background(tmp_path: Path):
 def test_a_sample_holds_what_the_scene_does(scenes: list[Scene]):
     for scene in scenes:
         sample = sample_of(scene)
-        assert sample.count == len(scene.people)
+        assert sample.number == len(scene.people)
         for person in scene.people:
             k = int(np.argmin(np.abs(sample.boxes - person.box).sum(1)))
             assert np.array_equal(sample.masks[k], person.mask)
             assert np.array_equal(sample.part[person.mask], person.part[person.mask])
-        assert not sample.boxes[int(sample.count) :].any()
+        assert not sample.boxes[int(sample.number) :].any()
     batch = next(MadeUp(Scenes(size=SIZE)).batches(2, 0, 3))
     assert all(len(each) == 3 for each in batch)
     first = next(apart(batch))
@@ -174,7 +174,7 @@ def folder(tmp_path: Path) -> Path:
 def test_polygons_and_run_lengths_are_read(folder: Path):
     _, held_out = coco.sources(folder, (60, 80))
     sample = next(held_out.samples(0))
-    assert sample.count == 2  # the crowd is nobody's
+    assert sample.number == 2  # the crowd is nobody's
     boxes = sample.boxes[:2].tolist()
     assert boxes == [[10, 10, 30, 50], [48, 18, 73, 43]]
     assert sample.masks[0].sum() == 800
@@ -196,10 +196,10 @@ def test_pictures_are_held_out_moved_and_mirrored(folder: Path):
     assert held_out.ids == (0, 10) and len(learnt.ids) == 10
     moving = coco.Annotated(learnt.truth, learnt.images, (0,), (60, 80))
     samples: list[Sample] = list(itertools.islice(moving.samples(0), 30))
-    shoulders = [each.keypoints[k, (5, 6)] for each in samples for k in range(int(each.count))]
+    shoulders = [each.keypoints[k, (5, 6)] for each in samples for k in range(int(each.number))]
     assert any(each[0, 2] for each in shoulders) and any(each[1, 2] for each in shoulders)  # left, right
     for each in samples:
-        for k in range(int(each.count)):
+        for k in range(int(each.number)):
             rows, columns = np.nonzero(each.masks[k])
             box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             assert each.boxes[k].tolist() == box

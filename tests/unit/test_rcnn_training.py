@@ -134,9 +134,9 @@ def test_people_whose_parts_are_not_known_train_no_charts(batch: tuple[np.ndarra
 def test_targets_are_people_in_the_whole_picture(batch: tuple[np.ndarray, ...]):
     for each, sample in zip(targets(*tensors(batch)[1:]), apart(batch), strict=True):
         assert each.frames is not None and each.parts is not None and each.uv is not None
-        assert each.frames.tolist() == [[0, 0, SIZE[1], SIZE[0]]] * int(sample.count)
+        assert each.frames.tolist() == [[0, 0, SIZE[1], SIZE[0]]] * int(sample.number)
         assert torch.equal(each.parts > 0, each.masks)
-        assert each.uv.shape == (int(sample.count), 2, *SIZE)
+        assert each.uv.shape == (int(sample.number), 2, *SIZE)
 
 
 # -- the loop
@@ -240,7 +240,7 @@ def test_average_precision_is_coco_s():
             truth.append(annotation(len(truth) + 1, picture, box))
         for box, k in zip(said, order, strict=True):
             detections.append(annotation(0, picture, box) | {"score": (k + 0.5) / SCORES})
-        sample = sample_with([])._replace(boxes=boxes, count=np.asarray(len(boxes)))
+        sample = sample_with([])._replace(boxes=boxes, number=np.asarray(len(boxes)))
         empty = np.zeros((len(said), 40, 60))
         found = Found(
             said, (order + 0.5) / SCORES, empty > 0, empty.astype(np.uint8), np.zeros(0, np.float32)

@@ -19,13 +19,13 @@ UNKNOWN = 255  # in `Sample.part`: a pixel of a person of whom only the mask is 
 
 
 class Sample(NamedTuple):
-    """A picture uint8 (H, W, 3), BGR, and `count` int64 () people in it: `boxes` float32 (P, 4), px, `masks` bool
+    """A picture uint8 (H, W, 3), BGR, and `number` int64 () of people in it: `boxes` float32 (P, 4), px, `masks` bool
     (P, H, W), `keypoints` float32 (P, 17, 3), px, px, 0 unknown, 1 hidden, 2 visible; the rest of P are zeros.
     What each pixel shows of whoever it belongs to: `part` uint8 (H, W), 0 none, UNKNOWN; `uv` float32 (2, H, W).
     """
 
     image: NDArray[np.uint8]
-    count: NDArray[np.int64]
+    number: NDArray[np.int64]
     boxes: Floats
     masks: NDArray[np.bool_]
     keypoints: Floats

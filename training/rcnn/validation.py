@@ -118,7 +118,7 @@ def _surface(
 
 def match(sample: Sample, found: Found) -> Matched:
     """Give detections, best first, the person whom they overlap most of those that are free still."""
-    count = int(sample.count)
+    count = int(sample.number)
     pixels = sample.part.size
     by_box = iou(torch.from_numpy(found.boxes), torch.from_numpy(sample.boxes[:count])).numpy()
     truth = sample.masks[:count].reshape(count, pixels).astype(np.float32)
@@ -154,7 +154,7 @@ def _counted(sample: Sample, found: Found) -> Tensor:
         )
     ]
     places = np.histogram(np.minimum(errors, BINS * BIN_M), BINS, (0, BINS * BIN_M))[0]
-    head = [int(sample.count), pixels, right, len(errors)]
+    head = [int(sample.number), pixels, right, len(errors)]
     return torch.from_numpy(np.concatenate([head, *rows, places]).astype(np.float32))
 
 

@@ -147,6 +147,7 @@ SYSTEMS: Mapping[str, Spec] = {
         box_hidden=128,
         pre_nms=300,
         proposals=200,
+        detections=30,
         mask=True,
         mask_convs=2,
         mask_channels=64,
