@@ -87,11 +87,11 @@ def nearest_vertex(embeddings: Tensor, vertices: Tensor) -> Tensor:
 
 
 def embedding_loss(embeddings: Tensor, vertices: Tensor, truth: Tensor, sigma: float) -> Tensor:
-    """Cross entropy of pixels' embeddings (P, D) over the vertices (V, D): section 3.2, equation 2.
+    """Cross entropy of pixels' embeddings (P, D) over the vertices (V, D), of unit length: section 3.2, equation 2.
 
     `truth` is int64 (P,). `sigma` is what squared distances are divided by; of no pixels the loss is zero.
     """
     if not len(truth):
         return embeddings.sum() * 0
-    distances = torch.cdist(unit(embeddings), vertices).square()  # (P, V)
-    return F.cross_entropy(-distances / sigma, truth)
+    squared = 2 - 2 * unit(embeddings) @ vertices.T  # (P, V): distances of unit vectors
+    return F.cross_entropy(-squared / sigma, truth)
