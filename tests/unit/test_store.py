@@ -174,6 +174,69 @@ def test_resolve_takes_a_local_file_as_it_is(tmp_path: Path):
         store.resolve(tmp_path / "nowhere.tflite")
 
 
+# -- what is published without a whole sha256, or without a size
+
+
+def published(path: Path, content: bytes, digits: int) -> tuple[Entry, ...]:
+    """A zoo of one file at an address, of which only the first digits of the sha256 are published."""
+    path.write_bytes(content)
+    whole = entry("net", content, Address(path.as_uri(), None))
+    return (
+        replace(whole, sha256=whole.sha256[:digits], bytes=None, notice="not for commercial use: see there"),
+    )
+
+
+@pytest.mark.parametrize("digits", [0, 8])
+def test_a_sha256_is_recorded_at_first_use_and_asked_for_since(cache: Path, tmp_path: Path, digits: int):
+    zoo = published(tmp_path / "net.pkl", ONE, digits)
+    said: list[str] = []
+    path = store.fetch("net", cache=cache, zoo=zoo, tell=said.append)
+    sha256 = hashlib.sha256(ONE).hexdigest()
+    assert said == [
+        "net: not for commercial use: see there",
+        f"net: no whole sha256 is published; recorded from now on: {sha256}",
+    ]
+    assert path.with_name("net.pkl.sha256").read_text() == f"{sha256}  net.pkl\n"
+    assert store.fetch("net", cache=cache, zoo=zoo, tell=said.append) == path
+    assert len(said) == 2  # once
+    path.write_bytes(TWO)
+    assert f"instead of {sha256[:8]}" in corrupt(cache, zoo, "net")
+
+
+def test_a_file_laid_into_the_cache_by_hand_is_recorded_too(cache: Path, tmp_path: Path):
+    zoo = published(tmp_path / "net.pkl", ONE, 0)
+    with pytest.raises(WeightsMissing) as caught:
+        store.verify("net", cache=cache, zoo=zoo)
+    assert "models pull net" in str(caught.value)
+    path = store._path(zoo[0], cache)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(ONE)
+    assert store.fetch("net", cache=cache, zoo=zoo, offline=True) == path
+    assert path.with_name("net.pkl.sha256").exists()
+
+
+def test_the_first_digits_must_be_those_that_are_published(cache: Path, tmp_path: Path):
+    zoo = (replace(published(tmp_path / "net.pkl", ONE, 8)[0], sha256="0" * 8),)
+    assert "instead of 00000000" in corrupt(cache, zoo, "net")
+    assert files_of(cache) == set()
+
+
+def test_a_file_of_unknown_size_has_an_end(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    zoo = published(tmp_path / "net.pkl", bytes(5000), 0)
+    monkeypatch.setattr(download, "MOST_BYTES", 4000)
+    assert "longer than the 4000 bytes" in corrupt(cache, zoo, "net")
+    assert files_of(cache) == set()
+    assert "it is empty" in corrupt(cache, published(tmp_path / "net.pkl", b"", 0), "net")
+
+
+def test_progress_of_a_file_of_unknown_size_takes_the_servers_word(cache: Path, tmp_path: Path):
+    seen: list[tuple[str, int, int]] = []
+    zoo = published(tmp_path / "net.pkl", ONE, 0)
+    store.fetch("net", cache=cache, zoo=zoo, progress=lambda *now: seen.append(now))
+    assert seen[-1][:2] == ("net", len(ONE))
+    assert seen[-1][2] in (0, len(ONE))
+
+
 # -- what goes wrong
 
 
