@@ -1,7 +1,7 @@
 """Networks of the R-CNN family by name, with weights out of any file or out of a seed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,8 @@ def load(weights: WeightsSpec, path: Path | None, kinds: tuple[Kind, ...]) -> tu
     if found.system is None or not found.fits:
         raise _mismatch(path, weights.system, found)
     system = _of_kind(found.system, kinds)
-    net = build(system)
     tensors, rename, _ = named(found.checkpoint)
+    net = build(system, people_only=_of_people_only(tensors, rename))
     matching.put(net, tensors, rename)
     return system, net.eval()
 
@@ -78,15 +78,16 @@ def examine(path: Path, system: str | None = None) -> Examination:
 def recognise(content: Checkpoint, system: str | None = None) -> Examination:
     """As `examine`, of what was read."""
     tensors, rename, layout = named(content)
+    alone = _of_people_only(tensors, rename)
     if system is None and content.metadata.get("system") in NAMES:
         system = content.metadata["system"]  # as `bodystream train` writes
     if system is not None:
-        return Examination(content, layout, system, matching.compare(shapes(system), tensors, rename))
+        return Examination(content, layout, system, matching.compare(shapes(system, alone), tensors, rename))
     renamed = {rename(name) for name in tensors}
     reports = {
-        name: matching.compare(shapes(name), tensors, rename)
+        name: matching.compare(shapes(name, alone), tensors, rename)
         for name in NAMES
-        if _share(renamed, shapes(name)) > LIKE
+        if _share(renamed, shapes(name, alone)) > LIKE
     }
     nearest = min(reports, key=lambda name: reports[name].faults, default=None)
     return Examination(content, layout, nearest, reports[nearest] if nearest else None)
@@ -104,11 +105,15 @@ def named(content: Checkpoint) -> tuple[Mapping[str, Tensor], Callable[[str], st
     return content.tensors, torchvision.current_name, "torchvision"
 
 
-def build(system: str) -> nn.Module:
-    """The system's network with the weights that torch starts from. Raises UsageError for an unknown name."""
+def build(system: str, people_only: bool = False) -> nn.Module:
+    """The system's network with the weights that torch starts from. Raises UsageError for an unknown name.
+
+    `people_only` is for R-CNNs that were trained on one class.
+    """
     match kind_of(system):
         case "rcnn" | "densepose":
-            return Rcnn(RCNNS[system])
+            spec = RCNNS[system]
+            return Rcnn(replace(spec, classes=1, person=0) if people_only else spec)
         case "vnect":
             return Vnect()
         case "semantic":
@@ -118,10 +123,16 @@ def build(system: str) -> nn.Module:
 
 
 @cache
-def shapes(system: str) -> Mapping[str, Tensor]:
-    """The system's state without its numbers: tensors on torch's meta device."""
+def shapes(system: str, people_only: bool = False) -> Mapping[str, Tensor]:
+    """The state of `build` without its numbers: tensors on torch's meta device."""
     with _Unfilled(), torch.device("meta"):
-        return build(system).state_dict()
+        return build(system, people_only).state_dict()
+
+
+def _of_people_only(tensors: Mapping[str, Tensor], rename: Callable[[str], str]) -> bool:
+    """Whether these are weights of an R-CNN that tells one class from the background: people, as we read it."""
+    name = "roi_heads.box_predictor.cls_score.bias"
+    return any(rename(each) == name and tensor.shape == (2,) for each, tensor in tensors.items())
 
 
 class _Unfilled(TorchFunctionMode):

@@ -1,5 +1,6 @@
 """Weights, networks and devices that are not there or not right."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,33 @@ def test_corrupt_weights(command: Command, tmp_path: Path) -> None:
     assert str(bad) in outcome.error
     assert "sha256" in outcome.error
     assert bad.read_bytes() == content  # what the user has is not deleted behind their back
+
+
+@pytest.mark.parametrize("fault", ["truncated", "hostile", "empty", "another system"])
+def test_checkpoints_that_cannot_be_used(command: Command, tmp_path: Path, fault: str) -> None:
+    import torch
+
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[str, ...]]:
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    path = tmp_path / "model.pth"
+    torch.save({"c1.weight": torch.zeros(6, 1, 5, 5), "extra": Hostile() if fault == "hostile" else 0}, path)
+    if fault in ("truncated", "empty"):
+        path.write_bytes(path.read_bytes()[: -200 if fault == "truncated" else 0])
+    outcome = command("models", "inspect", path)
+    assert outcome.code == 1
+    if fault == "another system":  # told in full on stdout
+        assert "system: none that is known" in outcome.out
+    else:
+        said = {
+            "truncated": "not a whole torch file",
+            "hostile": "is refused: it asks for",
+            "empty": "is empty",
+        }
+        assert said[fault] in outcome.error
+        assert str(path) in outcome.error
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.weights

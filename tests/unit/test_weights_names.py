@@ -173,6 +173,17 @@ def test_every_system_is_recognised_by_names_and_shapes(system: str, layout: str
     assert len(found.report.matched) == len(state)
 
 
+@pytest.mark.parametrize("system", ["mask-rcnn-r50-fpn", "faster-rcnn-r50-fpn-d2"])
+def test_what_somebody_trained_on_people_only_is_read_as_such(tmp_path: Path, system: str) -> None:
+    state = networks.shapes(system, people_only=True)
+    path = tmp_path / "people.pth"
+    torch.save(
+        {name: torch.zeros((), dtype=each.dtype).expand(each.shape) for name, each in state.items()}, path
+    )
+    found, net = load_rcnn(parse(str(path)), path)
+    assert (found, net.spec.classes, net.spec.person) == (system, 1, 0)
+
+
 @pytest.mark.parametrize(
     "system",
     ["mask-rcnn-r50-fpn-d2", "keypoint-rcnn-r50-fpn-d2", "densepose-r50-fpn-s1x", "densepose-r50-fpn-dl-s1x"],
@@ -274,13 +285,20 @@ def test_a_wrong_architecture_is_one_line_that_names_the_right_one(tmp_path: Pat
         f"{path} does not fit mask-rcnn-r50-fpn: 12 missing (roi_heads.mask_head.0.0.weight, "
         "roi_heads.mask_head.0.0.bias, roi_heads.mask_head.1.0.weight, …); 18 unexpected "
     )
-    assert (
-        "4 of another shape (roi_heads.box_predictor.cls_score.weight is (2, 1024) instead of (91, 1024)"
-        in said
-    )
     assert "The names look like keypoint-rcnn-r50-fpn." in said
     assert f"bodystream models inspect {path}" in said
     assert "\n" not in said
+
+
+def test_another_convention_is_told_by_its_shapes(tmp_path: Path) -> None:
+    path = saved(tmp_path / "model.pth", "mask-rcnn-r50-fpn-d2")
+    with pytest.raises(WeightsMismatch) as caught:
+        load_rcnn(parse(f"mask-rcnn-r50-fpn={path}"), path)
+    assert (
+        "6 of another shape (roi_heads.box_predictor.cls_score.weight is (81, 1024) instead of (91, 1024), "
+        in str(caught.value)
+    )
+    assert "The names look like mask-rcnn-r50-fpn-d2." in str(caught.value)
 
 
 def test_a_file_that_nearly_fits_is_not_taken(tmp_path: Path) -> None:
