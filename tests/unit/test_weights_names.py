@@ -160,16 +160,17 @@ def test_torchvisions_published_names(published: str, current: str) -> None:
     assert torchvision.current_name(current) == current
 
 
-@pytest.mark.parametrize("system", NAMES)
-@pytest.mark.parametrize("layout", ["ours", "detectron2"])
+@pytest.mark.parametrize(
+    ("system", "layout"),
+    [(name, "torchvision") for name in NAMES]
+    + [(name, "detectron2") for kind in ("rcnn", "densepose") for name in SYSTEMS[kind]],
+)
 def test_every_system_is_recognised_by_names_and_shapes(system: str, layout: str) -> None:
-    if layout == "detectron2" and kind_of(system) not in ("rcnn", "densepose"):
-        pytest.skip("detectron2 has no such network")
     state = networks.shapes(system)
-    named = state if layout == "ours" else {detectron2_name(name): each for name, each in state.items()}
-    found = networks.recognise(Checkpoint(named, "torch", {}, ()))
-    assert (found.system, found.fits) == (system, True)
-    assert found.layout == ("torchvision" if layout == "ours" else "detectron2")
+    if layout == "detectron2":
+        state = {detectron2_name(name): each for name, each in state.items()}
+    found = networks.recognise(Checkpoint(state, "torch", {}, ()))
+    assert (found.system, found.fits, found.layout) == (system, True, layout)
     assert len(found.report.matched) == len(state)
 
 
