@@ -29,3 +29,15 @@ class Pixels(nn.Module):
         """See the class."""
         blue, green, red = pixels.permute(0, 3, 1, 2).float().chunk(3, dim=1)  # (N, 1, H, W) each
         return torch.cat([red, green, blue], dim=1) * self.scale + self.shift  # (N, 3, H, W)
+
+
+class Ink(nn.Module):
+    """uint8 (N, H, W) to float32 (N, 1, H, W), `low` for 0, the paper, and `high` for 255."""
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """See the class."""
+        return self.low + (self.high - self.low) / 255 * pixels.unsqueeze(1).float()  # (N, 1, H, W)
