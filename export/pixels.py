@@ -8,9 +8,8 @@ from torch import Tensor, nn
 # ImageNet's RGB, of pixels of 0..1: torchvision's presets for classifiers and semantic networks.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-RELATIVE = (
-    2e-5  # how far onnxruntime may be from torch in a deep network's answer, of the largest value in it
-)
+# How far onnxruntime may be from torch in a semantic network's logits, of the largest of them.
+RELATIVE = 1e-5
 
 
 class Pixels(nn.Module):

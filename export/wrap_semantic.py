@@ -9,9 +9,8 @@ from bodystream.export.pixels import RELATIVE, Pixels
 from bodystream.export.to_onnx import Exportable, Tensors, pictures
 from bodystream.models.nets.semantic.systems import PERSON
 
-TOLERANCES = {
-    "person": 1.0
-}  # a level of 255, where rounding tips over; `SemanticForExport.ties` are left out
+# A level of 255, where rounding tips over; `SemanticForExport.ties` are left out.
+TOLERANCES = {"person": 1.0}
 
 
 class SemanticForExport(nn.Module):
