@@ -57,24 +57,7 @@ def test_names_and_shapes_are_torchvisions(recorded: Recorded, system: str) -> N
     ],
 )
 def test_detections_are_torchvisions(recorded: Recorded, system: str, number: int) -> None:
-    net = random_rcnn(SYSTEMS[system], SEED)
-    expected = {
-        name.split("/")[2]: value
-        for name, value in recorded.items()
-        if name.startswith(f"{system}/{number}/")
-    }
-    counted = count_proposals(net)
-    with torch.inference_mode():
-        found = net(torch.from_numpy(picture(SIZES[number]))[None])
-    assert counted == [expected["proposals"]]
-    assert len(expected["boxes"]) > 10  # the weights are such that there is something to compare
-    close(found.boxes, expected["boxes"], BOXES)
-    close(found.scores, expected["scores"], SCORES)
-    np.testing.assert_array_equal(found.labels.numpy() + 1, expected["labels"])
-    if found.masks is not None:
-        close(found.masks[:KEPT, ::EVERY, ::EVERY], expected["masks"], MASKS)
-    if found.keypoints is not None:
-        close(found.keypoints[:KEPT, :, ::EVERY, ::EVERY], expected["heatmaps"], MASKS)
+    assert_detects(system, number, results_of(recorded, system, number), first_label=1)
 
 
 @pytest.mark.parametrize("sampling", [2, 0])
@@ -109,6 +92,31 @@ def test_anchors_are_torchvisions(recorded: Recorded) -> None:
         )
     ]
     np.testing.assert_array_equal(torch.cat(found)[::ANCHORS], recorded["ops/anchors"])
+
+
+def results_of(recorded: Recorded, system: str, number: int) -> Recorded:
+    """By short name, what was recorded of a system and a picture."""
+    start = f"{system}/{number}/"
+    return {name.removeprefix(start): value for name, value in recorded.items() if name.startswith(start)}
+
+
+def assert_detects(system: str, number: int, expected: Recorded, first_label: int) -> None:
+    """Our network of the system finds in a picture what was recorded; theirs counts labels from `first_label`."""
+    net = random_rcnn(SYSTEMS[system], SEED)
+    counted = count_proposals(net)
+    with torch.inference_mode():
+        found = net(torch.from_numpy(picture(SIZES[number]))[None])
+    assert counted == [expected["proposals"]]
+    assert len(expected["boxes"]) > 10  # the weights are such that there is something to compare
+    close(found.boxes, expected["boxes"], BOXES)
+    close(found.scores, expected["scores"], SCORES)
+    np.testing.assert_array_equal(found.labels.numpy() + first_label, expected["labels"])
+    assert (found.masks is None) == ("masks" not in expected)
+    assert (found.keypoints is None) == ("heatmaps" not in expected)
+    if found.masks is not None:
+        close(found.masks[:KEPT, ::EVERY, ::EVERY], expected["masks"], MASKS)
+    if found.keypoints is not None:
+        close(found.keypoints[:KEPT, :, ::EVERY, ::EVERY], expected["heatmaps"], MASKS)
 
 
 def count_proposals(net: Rcnn) -> list[int]:
