@@ -24,7 +24,7 @@ SMALL = {
     "deeplab-v2": lambda: DeepLabV2(trunk("resnet18", width=8)),
     "deeplab-v1": lambda: DeepLabV1(width=8, hidden=16),
 }
-# Parameters: torchvision's of its files, the auxiliary classifiers included; 20.5 million are table 1's for
+# Parameters: torchvision's of its files, the auxiliary classifiers included; 20.5 million are those of
 # DeepLab-LargeFOV (arXiv:1412.7062).
 PARAMETERS = {
     "fcn-r50": 35_322_218,

@@ -20,7 +20,7 @@ AREA, ASPECT = (
     (0.08, 1.0),
     (3 / 4, 4 / 3),
 )  # of the part of a picture that is learnt from: GoogLeNet, section 6
-WHOLE = 224 / 256  # of a picture's shorter side, that is judged: AlexNet, section 5.1
+WHOLE = 224 / 256  # of a picture's shorter side, that is judged: AlexNet, section 4.1
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from bodystream.models.nets.backbones.resnet import ResNet
 from bodystream.models.nets.semantic.fcn import CLASSES, FcnHead, resized
 
-RATES_V3 = (12, 24, 36)  # at a stride of 8: section 4.1, twice those at 16
-RATES_V2 = (6, 12, 18, 24)  # ASPP-L: section 4.1.2
+RATES_V3 = (12, 24, 36)  # at a stride of 8, twice those at 16: section 3.3
+RATES_V2 = (6, 12, 18, 24)  # ASPP-L: section 4.1
 WIDTH_V3 = 256  # channels of each branch: section 3.3
-FIELD_V1 = 12  # the rate of LargeFOV's fc6, 3×3: section 4.2 and the authors' model
+FIELD_V1 = 12  # the rate of LargeFOV's fc6, 3×3: the paper's comparison of fields of view, and its model
 
 
 class DeepLabV3(nn.Module):
@@ -76,7 +76,10 @@ def normed(before: int, kernel: int, rate: int = 1) -> list[nn.Module]:
 
 
 class DeepLabV2(nn.Module):
-    """Input: float32 (N, 3, H, W), normalised. `trunk` is a ResNet-101 without `fc`, C4 and C5 dilated."""
+    """Input: float32 (N, 3, H, W), normalised. `trunk` is a ResNet-101 without `fc`, C4 and C5 dilated.
+
+    `ResNet` spreads the first block of a dilated stage less than its others, as torchvision's; the authors' does not.
+    """
 
     def __init__(self, trunk: ResNet, classes: int = CLASSES) -> None:
         super().__init__()
