@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bodystream.models.nets.backbones.norm import FrozenBatchNorm, norm
-from bodystream.models.nets.rcnn.cse_head import EmbeddingOutput
-from bodystream.models.nets.rcnn.densepose_head import DenseOutput
+from bodystream.models.nets.rcnn.cse_head import EmbeddingOutput, VertexEmbedder
+from bodystream.models.nets.rcnn.densepose_head import Aspp, ChartPredictor, Decoder, DenseOutput, NonLocal
 from bodystream.models.nets.rcnn.system import SYSTEMS, Rcnn, with_picture
 from bodystream.models.weights.random import random_rcnn
 from tests.rcnn import tiny, tiny_spec
@@ -246,3 +246,81 @@ def test_random_weights_follow_from_the_seed():
     first, second, other = (random_rcnn(spec, seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["rpn.head.cls_logits.weight"], other["rpn.head.cls_logits.weight"])
+
+
+def only_middle(convolution: torch.nn.Conv2d, value: float) -> None:
+    """Every output channel becomes `value` times the sum of all input channels' own cells."""
+    middle = convolution.kernel_size[0] // 2
+    with torch.no_grad():
+        convolution.weight.zero_()
+        convolution.weight[:, :, middle, middle] = value
+        if convolution.bias is not None:
+            convolution.bias.zero_()
+
+
+def test_decoder_adds_the_levels():
+    decoder = Decoder(before=2, channels=2, after=3)
+    for each in decoder.modules():
+        if isinstance(each, torch.nn.Conv2d):
+            only_middle(each, 0.5)  # the mean of two channels
+    pyramid = [torch.full((1, 2, 16 >> k, 32 >> k), 10.0**k) for k in range(4)]
+    found = decoder(pyramid)
+    assert found.shape == (1, 3, 16, 32)
+    np.testing.assert_allclose(found.detach().numpy(), 1111, rtol=1e-6)
+    assert not decoder([-level for level in pyramid]).any()  # rectified level by level
+
+
+def test_aspp_sees_far_in_four_rates_and_everything():
+    aspp = Aspp(64)
+    norms = [each for each in aspp.modules() if isinstance(each, torch.nn.GroupNorm)]
+    rates = [view[0].dilation for view in list(aspp.convs)[1:4]]
+    assert (len(norms), rates) == (5, [(6, 6), (12, 12), (56, 56)])
+    # Of a constant the pointwise views are normalised to nothing: what is left are the shifts, one to a view.
+    with torch.no_grad():
+        for number, each in enumerate(norms):
+            each.bias[:] = 10.0**number
+        only_middle(aspp.project[0], 1 / 64)
+        for view in (1, 2, 3):
+            only_middle(aspp.convs[view][0], 1.0)
+    found = aspp(torch.ones(1, 64, 28, 28))
+    np.testing.assert_allclose(found.detach().numpy(), 11111, rtol=1e-5)
+
+
+def test_non_local_block_starts_as_the_identity_and_then_adds_a_mean():
+    block = NonLocal(64)
+    x = torch.randn(2, 64, 4, 6, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(block(x), x)
+    with torch.no_grad():
+        block.theta.weight.zero_()
+        block.theta.bias.zero_()  # all cells are equally near: each sees the mean of all
+        block.W[1] = torch.nn.Identity()
+        seen = block.g(x).mean((2, 3))  # (2, 32)
+        added = block.W[0](seen[:, :, None, None])  # (2, 64, 1, 1)
+        torch.testing.assert_close(block(x), x + added, rtol=1e-4, atol=1e-5)
+
+
+def test_charts_are_enlarged_between_the_middles_of_cells():
+    predictor = ChartPredictor(8, 2)
+    x = torch.randn(1, 8, 28, 28, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        low, high = predictor.unenlarged(x), predictor(x)
+    assert low.u.shape == (1, 25, 56, 56)
+    assert high.u.shape == (1, 25, 112, 112)
+    along = high.u[0, 0, 0]  # the first row lies on the edge, the columns a quarter beside the cells
+    torch.testing.assert_close(along[1], 0.75 * low.u[0, 0, 0, 0] + 0.25 * low.u[0, 0, 0, 1])
+    torch.testing.assert_close(along[2], 0.25 * low.u[0, 0, 0, 0] + 0.75 * low.u[0, 0, 0, 1])
+    # Cell 1 of the transposed convolution, kernel 4, stride 2, padding 1: taps 2 of cell 0 and 0 of cell 1.
+    kernel = predictor.v_lowres.weight[:, 5]  # (8, 4, 4)
+    by_hand = (x[0, :, :2, :2] * kernel[:, [2, 0]][:, :, [2, 0]]).sum() + 0.5
+    torch.testing.assert_close(low.v[0, 5, 1, 1], by_hand.detach())
+
+
+def test_embedding_of_vertices_is_of_unit_length():
+    embedder = VertexEmbedder()
+    with torch.no_grad():
+        embedder.features[3, 0] = 2
+        embedder.embeddings[0, :2] = torch.tensor([3.0, 4.0])
+    found = embedder().detach()
+    assert found.shape == (27554, 16)
+    torch.testing.assert_close(found[3, :2], torch.tensor([0.6, 0.8]))
+    assert not found[0].any()
