@@ -1,10 +1,12 @@
 """Half precision where a network computes, and whole where its numbers are places in a picture."""
 
 import copy
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from bodystream.export.to_onnx import Exportable
 from bodystream.models.nets.backbones.norm import FrozenBatchNorm
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -25,6 +27,17 @@ class Half(nn.Module):
 def computing(module: nn.Module, precision: str) -> nn.Module:
     """The module in the precision that files of `precision` compute in: int8 ones are made from fp32."""
     return Half(module) if precision == "fp16" else module
+
+
+ROUGHER = 100  # times the tolerance: single precision has 23 bits of mantissa, half precision 10; sums even out some
+
+
+def in_half(part: Exportable) -> Exportable:
+    """A module whose network, its `net`, computes in half precision, to be compared with what it was."""
+    module = copy.deepcopy(part.module)
+    module.net = Half(module.net)  # type: ignore[arg-type] # a module
+    tolerances = {name: ROUGHER * near for name, near in part.tolerances.items()}
+    return replace(part, module=module, tolerances=tolerances, reference=part.module)
 
 
 def _each(tensors: Any, do: Any) -> Any:

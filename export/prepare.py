@@ -5,21 +5,28 @@ it. Nothing here imports torch or onnx before a file has to be made.
 """
 
 import hashlib
+import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 import bodystream
-from bodystream.errors import ModelError, UsageError
+from bodystream.errors import BodystreamError, ModelError, UsageError
 from bodystream.models import store
+from bodystream.models.rcnn import Shape
+from bodystream.models.systems import WeightsSpec, kind_of
 from bodystream.models.zoo import find
 
 if TYPE_CHECKING:
     from bodystream.export.check import Checked
+    from bodystream.export.systems import Made
     from bodystream.export.to_onnx import Exportable
 
 
@@ -81,7 +88,7 @@ def export(
 
     built = network.build(weights)
     step(1)
-    with _whole_or_not_at_all(target) as part:
+    with whole_or_not_at_all([target]) as (part,):
         origin = origin_of([find(each) for each in network.weights])
         to_onnx(built, part, metadata(name, built.module, origin), batch)
         step(2)
@@ -91,18 +98,111 @@ def export(
 
 
 @contextmanager
-def _whole_or_not_at_all(target: Path) -> Iterator[Path]:
-    """A name beside `target` to write to, which takes its place when all went well and is gone when not."""
-    part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
+def whole_or_not_at_all(targets: Sequence[Path]) -> Iterator[list[Path]]:
+    """Names beside `targets` to write to, which take their places when all went well and are gone when not."""
+    parts = [target.with_name(f"{target.name}.{uuid.uuid4().hex}.part") for target in targets]
+    target = targets[0]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        part.replace(target)
+        yield parts
+        for part, target in zip(parts, targets, strict=True):
+            part.replace(target)
     except OSError as error:
+        if isinstance(error, BodystreamError):
+            raise
         raise ModelError(f"{target} cannot be written: {error.strerror}; name another folder") from error
     finally:
-        if part.exists():
-            part.unlink()
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A system's name and its ONNX files by piece: "trunk", "box", ...; those of one piece by kind, as "vnect"."""
+
+    name: str
+    pieces: Mapping[str, Path]
+
+
+def prepare_system(
+    weights: WeightsSpec,
+    shape: Shape,
+    precision: str = "fp32",
+    *,
+    directory: Path | None = None,
+    progress: store.Progress | None = None,
+    tell: store.Tell | None = None,
+    offline: bool | None = None,
+) -> Prepared:
+    """The ONNX files of a system of `models.systems`, made now where `directory` (None: the cache's) lacks them.
+
+    `shape` is for networks of whole pictures. `tell` is given what has to be known of weights before they are brought.
+    Raises what `export_system` raises.
+    """
+    file, sha256 = _source(weights, progress, tell, offline)
+    made_of = (sha256, weights.system, shape, precision)
+    folder = (directory or store.onnx_dir()) / f"{weights.system or 'system'}.{_digest(made_of)}"
+    if not folder.is_dir():
+        from bodystream.export.systems import Request, make
+
+        part = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.part")
+        try:
+            make(Request(weights, file, sha256, shape, precision), part, progress=progress)
+            part.replace(folder)
+        except FileExistsError:  # another process was quicker
+            pass
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return _prepared(folder)
+
+
+def export_system(
+    weights: WeightsSpec,
+    shape: Shape,
+    folder: Path,
+    *,
+    precision: str = "fp32",
+    opset: int | None = None,
+    batch: int | None = None,
+    images: Sequence[NDArray[np.uint8]] = (),
+    overwrite: bool = False,
+    progress: store.Progress | None = None,
+    tell: store.Tell | None = None,
+    offline: bool | None = None,
+) -> "Made":
+    """Make the ONNX files of a system of `models.systems` in `folder`, all or none, and return what was checked.
+
+    Raises UsageError, OutputExists, ModelError where the folder cannot be written, WeightsMissing, WeightsCorrupt,
+    WeightsMismatch, ExportFailed.
+    """
+    file, sha256 = _source(weights, progress, tell, offline)
+    from bodystream.export.meta import OPSET
+    from bodystream.export.systems import Request, make
+
+    request = Request(weights, file, sha256, shape, precision, opset or OPSET, batch, images)
+    return make(request, folder, overwrite=overwrite, progress=progress)
+
+
+def _source(
+    weights: WeightsSpec, progress: store.Progress | None, tell: store.Tell | None, offline: bool | None
+) -> tuple[Path | None, str]:
+    """The file that weights are in, None where they are of a seed, and their sha256, of the seed's words there."""
+    if weights.seed is not None:
+        return None, hashlib.sha256(f"{weights.system} {weights.seed}".encode()).hexdigest()
+    path = store.resolve(weights.place, offline=offline, progress=progress, tell=tell)
+    with path.open("rb") as file:
+        return path, hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _prepared(folder: Path) -> Prepared:
+    """What lies in a folder that `prepare_system` made."""
+    files = sorted(folder.glob("*.onnx"))
+    names = [file.stem.split(".") for file in files]  # SYSTEM.PIECE, or SYSTEM
+    system = names[0][0]
+    return Prepared(
+        system,
+        {name[1] if len(name) > 1 else kind_of(system): f for name, f in zip(names, files, strict=True)},
+    )
 
 
 def _network(name: str) -> Network:
@@ -112,8 +212,13 @@ def _network(name: str) -> Network:
 
 
 def _key(network: Network, batch: int | None) -> str:
+    return _digest((batch, *(find(name).sha256 for name in network.weights)))
+
+
+def _digest(parts: Sequence[object]) -> str:
+    """What a file's name holds for all that went into it."""
     digest = hashlib.sha256(_code())
-    for part in (bodystream.__version__, str(batch), *(find(name).sha256 for name in network.weights)):
+    for part in (bodystream.__version__, *parts):
         digest.update(f"{part};".encode())
     return digest.hexdigest()[:12]
 

@@ -23,12 +23,12 @@ FREE_BATCHES = (0, 1, 2, 5)  # nobody, one, and more than a file with a free bat
 class Exportable:
     """A module that takes tensors in the order of `example`, and returns a tuple of those that `tolerances` names.
 
-    `example` gives inputs by name for as many pictures or people as asked for, the same at every call; a module
-    for a fixed number K gets K, the rest of them empty. `tolerances` says how far onnxruntime may be from torch,
+    `example` gives inputs by name for as many pictures or people as asked for, the same at every call; one for a
+    fixed number K gets K, the rest of them empty. `tolerances` says how far onnxruntime may be from torch,
     absolutely, or by how much of the largest value for those in `growing`, once that is above 1. `ties` tells for
     inputs where rounding decides between answers that are far apart: bool, by the outputs' names, with their first
     and their last axes. `reference` is what `check` compares with, where that is not the module itself, as for one
-    in half precision, and `sizes` for how many pictures or people.
+    in half precision, and `sizes` for how many pictures or people. `fixed` is for a module of fixed shapes.
     """
 
     module: nn.Module
@@ -37,6 +37,7 @@ class Exportable:
     growing: Collection[str] = ()
     ties: Callable[..., Tensors] | None = None
     reference: nn.Module | None = None
+    fixed: bool = False
     sizes: tuple[int, ...] = FREE_BATCHES
 
 
@@ -62,6 +63,7 @@ def to_onnx(
     Raises ExportFailed where torch cannot express the module, or not for every batch.
     """
     kind = type(network.module).__name__
+    batch = network.sizes[-1] if network.fixed else batch
     example = network.example(batch or 2)  # torch takes an example axis of 0 or 1 for a constant
     free = tuple({0: torch.export.Dim("batch")} for _ in example)
     try:
@@ -91,12 +93,18 @@ def to_onnx(
     program.save(path, external_data=False)
 
 
+# What torch 2.13 says at every export and nobody can act on: "torchvision is not installed", which is not needed;
+# that constants among the outputs are kept apart.
+TALKATIVE = ("torch.onnx._internal.exporter._registration", "onnx_ir.passes.common.initializer_deduplication")
+
+
 @contextmanager
 def _only_news() -> Iterator[None]:
-    """Leave out the two things that torch 2.13 says at every export and that nobody can act on."""
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = registration.level
-    registration.setLevel(logging.ERROR)  # "torchvision is not installed": it is not needed
+    """Leave out what torch says at every export."""
+    loggers = [logging.getLogger(name) for name in TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings(  # torch's own use, in copying its trees
@@ -104,7 +112,8 @@ def _only_news() -> Iterator[None]:
             )
             yield
     finally:
-        registration.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _first_line(error: Exception) -> str:

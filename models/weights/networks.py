@@ -20,7 +20,7 @@ from bodystream.models.systems import NAMES, SYSTEMS, Kind, WeightsSpec, kind_of
 from bodystream.models.weights import checkpoint, detectron2, matching, torchvision, vnect
 from bodystream.models.weights.checkpoint import Checkpoint
 from bodystream.models.weights.matching import Report
-from bodystream.models.weights.random import fill
+from bodystream.models.weights.random import fill, random_rcnn
 
 CLASSES = 1000  # of the published classifiers: ImageNet's
 DIGITS = 10  # of LeNet-5
@@ -54,6 +54,8 @@ def load(weights: WeightsSpec, path: Path | None, kinds: tuple[Kind, ...]) -> tu
     """
     if path is None:
         system = _of_kind(weights.system or "", kinds)
+        if system in RCNNS:
+            return system, random_rcnn(RCNNS[system], weights.seed or 0)
         net = build(system)
         fill(net, weights.seed or 0)
         return system, net.eval()
