@@ -1,6 +1,6 @@
 """The flags, each defined once; a command's signature then reads as the list of what it takes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import typer
@@ -89,9 +89,45 @@ FourCC = Annotated[
 DetectNet = Annotated[
     Literal["picodet-s"], typer.Option("--detect", help="The person detector.", rich_help_panel=NETS)
 ]
+ChainName = Annotated[
+    Literal["light", "rcnn"],
+    typer.Option(
+        "--chain",
+        help="Which networks work on a frame: light ones that come along, or the R-CNN family of --weights.",
+        rich_help_panel=NETS,
+    ),
+]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weights",
+        metavar="[SYSTEM=]SOURCE",
+        help="Networks of your own, for --chain rcnn and --segment deeplab-v3: a file, a name of `models list`, or "
+        "random:SEED. Repeats: the first finds the people, others add masks, keypoints, dense maps, vnect.",
+        rich_help_panel=NETS,
+    ),
+]
+NetSize = Annotated[
+    str | None,
+    typer.Option(
+        "--net-size",
+        metavar="WxH",
+        help="What pictures are scaled into for networks of --weights, multiples of 32; 640 along the long side if "
+        "not given.",
+        rich_help_panel=NETS,
+    ),
+]
+Proposals = Annotated[
+    int, typer.Option(min=1, help="Boxes that an R-CNN looks at for people.", rich_help_panel=NETS)
+]
+SEMANTIC = ("fcn", "deeplab-v1", "deeplab-v2", "deeplab-v3")  # what systems' names begin with
 SegmentNet = Annotated[
-    Literal["lite", "full", "heavy"],
-    typer.Option("--segment", help="The mask and landmark net (BlazePose).", rich_help_panel=NETS),
+    Literal["lite", "full", "heavy", "fcn", "deeplab-v1", "deeplab-v2", "deeplab-v3"],
+    typer.Option(
+        "--segment",
+        help="The mask and landmark net (BlazePose), or a semantic net of --weights for the masks of either chain.",
+        rich_help_panel=NETS,
+    ),
 ]
 SIZES = ("lite", "full", "heavy")
 SegmentNets = Annotated[
@@ -119,11 +155,21 @@ DetectEvery = Annotated[
 ]
 MaxPeople = Annotated[int, typer.Option(min=1, help="Follow at most so many people.", rich_help_panel=NETS)]
 MinScore = Annotated[
-    float, typer.Option(min=0, max=1, help="Ignore detections that score less.", rich_help_panel=NETS)
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Ignore detections that score less: 0.2 if not given, with --chain rcnn 0.5.",
+        rich_help_panel=NETS,
+    ),
 ]
 Smooth = Annotated[
-    Literal["mediapipe", "vnect", "off"],
-    typer.Option(help="One-euro filter of the landmarks, by its settings' source.", rich_help_panel=NETS),
+    Literal["mediapipe", "vnect", "off"] | None,
+    typer.Option(
+        help="One-euro filter of the landmarks, by its settings' source: mediapipe if not given, with --chain rcnn "
+        "vnect.",
+        rich_help_panel=NETS,
+    ),
 ]
 Flips = Annotated[
     bool,
@@ -238,6 +284,57 @@ TargetFps = Annotated[
 StrictFps = Annotated[
     bool, typer.Option("--strict-fps", help="Exit with 4 where --target-fps is missed.", rich_help_panel=TIME)
 ]
+
+
+# Flags that mean something to one chain alone, by their parameters' names.
+LIGHT_ALONE = {
+    "detect": "--detect",
+    "lift": "--lift",
+    "detect_every": "--detect-every",
+    "flip_repair": "--flip-repair",
+}
+RCNN_ALONE = {"proposals": "--proposals"}
+OWN_WEIGHTS = {"weights": "--weights", "net_size": "--net-size"}  # the R-CNN chain's, and a semantic net's
+
+
+def check_chain(chain: str, segment: str, dense: str, typed: Callable[[str], bool]) -> None:
+    """Raise UsageError for a flag that was `typed` and does not belong to the chain, told by the parameter's name."""
+    semantic = segment in SEMANTIC
+    foreign = LIGHT_ALONE if chain == "rcnn" else RCNN_ALONE if semantic else RCNN_ALONE | OWN_WEIGHTS
+    for name, flag in foreign.items():
+        if typed(name):
+            other = "--chain light" if chain == "rcnn" else "--chain rcnn"
+            raise UsageError(f"{flag} belongs to {other}; leave it out, or choose that chain")
+    if chain == "rcnn" and typed("segment") and not semantic:
+        raise UsageError(
+            f"--segment {segment} belongs to --chain light; with --chain rcnn masks are the R-CNN's, or those of "
+            f"--segment {', '.join(SEMANTIC)}"
+        )
+    if chain == "rcnn" and typed("dense") and dense != "off":
+        raise UsageError(
+            f"--dense {dense} belongs to --chain light; with --chain rcnn add --weights densepose-r50-fpn-s1x=FILE"
+        )
+
+
+def foreign_flags(chain: str, segment: str, dense: str) -> set[str]:
+    """Parameters whose values say nothing about a run: they belong to the other chain."""
+    if chain == "light":
+        return {*RCNN_ALONE} if segment in SEMANTIC else {*RCNN_ALONE, *OWN_WEIGHTS}
+    return {
+        *LIGHT_ALONE,
+        *(() if segment in SEMANTIC else ("segment",)),
+        *(() if dense == "off" else ("dense",)),
+    }
+
+
+def size_of(flag: str, text: str | None) -> tuple[int, int] | None:
+    """Width and height of "WxH". Raises UsageError."""
+    if text is None:
+        return None
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise UsageError(f"{flag} {text} is not a size. Example: 1280x720.")
+    return int(width), int(height)
 
 
 def chosen(flag: str, words: Sequence[str] | None, known: Sequence[str], default: Sequence[str]) -> list[str]:

@@ -1,13 +1,43 @@
 """Networks made ready before a command runs them: fetched, exported and checked once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from bodystream.errors import UsageError
 
 if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
+    from bodystream.models.systems import WeightsSpec
     from bodystream.pipeline.lens import Lens
     from bodystream.pipeline.stages import Choices, Placement
-    from bodystream.pipeline.types import Stage
+    from bodystream.pipeline.stages.rcnn_chain import Checkpoint, Plan, RcnnChoices
+    from bodystream.pipeline.types import SourceInfo, Stage
+
+LONG_SIDE = 640  # px, of what pictures are scaled into where --net-size does not say
+MULTIPLE = 32  # of its sides
+LOT = 4  # people at whom heads look at once: few, since a single one costs as much as so many
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The user's own networks: `weights` as --weights has them, `size` (width, height) as --net-size has it, None for
+    the source's own shape; how many `proposals` an R-CNN looks at; and how the name of the `semantic` network begins
+    that parts people from the rest, if one does."""
+
+    weights: "Sequence[WeightsSpec]" = ()
+    size: tuple[int, int] | None = None
+    proposals: int = 100
+    semantic: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chained:
+    """A chain, and what the results' header says of it."""
+
+    stages: "list[Stage]"
+    keypoints: tuple[str, ...]
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepared(names: Sequence[str], *, offline: bool) -> list[Path]:
@@ -40,3 +70,115 @@ def chain_of(
 
     paths = prepared(choices.networks, offline=offline)
     return open_stages(dict(zip(choices.networks, paths, strict=True)), choices, placement, lens or GUESS)
+
+
+def light_chain(
+    choices: "Choices",
+    own: Own,
+    placement: "Placement",
+    lens: "Lens",
+    source: "SourceInfo",
+    *,
+    offline: bool,
+) -> Chained:
+    """The default chain, with the masks of a semantic network where one is asked for. Raises as `chain_of`."""
+    from dataclasses import replace
+
+    from bodystream.models.keypoints import KEYPOINTS
+    from bodystream.pipeline.stages import open_stages, pose_keys, surface_keys
+
+    files = {}
+    if own.semantic is not None:
+        parter = _semantic(checkpoints_of(own, source, offline=offline), own.semantic)
+        choices = replace(choices, semantic=parter.system)
+        files[parter.system] = parter.pieces["semantic"]
+    files |= dict(zip(choices.networks, prepared(choices.networks, offline=offline), strict=True))
+    stages = open_stages(files, choices, placement, lens)
+    return Chained(stages, KEYPOINTS, surface_keys(choices) | pose_keys(choices, lens, source))
+
+
+def rcnn_chain(
+    choices: "RcnnChoices",
+    own: Own,
+    placement: "Placement",
+    lens: "Lens",
+    source: "SourceInfo",
+    outputs: Sequence[str],
+    *,
+    offline: bool,
+) -> Chained:
+    """The R-CNN chain, which is to give what the suffixes of `outputs` need. Raises as `chain_of`, and UsageError."""
+    from functools import partial
+
+    from bodystream.pipeline.lens import header_keys
+    from bodystream.pipeline.stages import opened
+    from bodystream.pipeline.stages.rcnn_chain import MEAN_BODY, open_rcnn_stages, plan_of
+
+    if not own.weights:
+        raise UsageError(
+            "--chain rcnn runs networks of your own; add --weights mask-rcnn-r50-fpn=FILE, a name of "
+            "`bodystream models list`, or to try it out --weights random:0"
+        )
+    checkpoints = checkpoints_of(own, source, offline=offline)
+    if own.semantic is not None:
+        _semantic(checkpoints, own.semantic)
+    plan = plan_of(checkpoints, choices)
+    _check_outputs(plan, choices, outputs)
+    stages = open_rcnn_stages(plan, choices, partial(opened, placement=placement), lens)
+    poses = header_keys(lens, source, choices.height_m, MEAN_BODY) if plan.poses(choices) else {}
+    return Chained(stages, plan.keypoints, {**plan.surface, **poses})
+
+
+def checkpoints_of(own: Own, source: "SourceInfo", *, offline: bool) -> "list[Checkpoint]":
+    """The user's networks, made ready for pictures of the source's shape. Raises as `chain_of`."""
+    from bodystream.cli.screen import progress_bars
+    from bodystream.export.prepare import prepare_system
+    from bodystream.models.rcnn import Shape
+    from bodystream.pipeline.stages.rcnn_chain import Checkpoint
+
+    width, height = own.size or net_size(source.width, source.height)
+    shape = Shape(height, width, own.proposals, LOT)
+    found = []
+    with progress_bars() as progress:
+        for weights in own.weights:
+            made = prepare_system(weights, shape, progress=progress, offline=offline or None)
+            found.append(Checkpoint(made.name, made.pieces))
+    return found
+
+
+def net_size(width: int, height: int) -> tuple[int, int]:
+    """What pictures of this size are scaled into: their shape, LONG_SIDE along the longer side, MULTIPLE of px."""
+    scale = LONG_SIDE / max(width, height)
+    w, h = (max(2, -(-round(side * scale) // MULTIPLE)) * MULTIPLE for side in (width, height))
+    return w, h
+
+
+def _semantic(checkpoints: "Sequence[Checkpoint]", name: str) -> "Checkpoint":
+    """The checkpoint of a semantic network whose name begins with `name`."""
+    for each in checkpoints:
+        if "semantic" in each.pieces and each.system.startswith(f"{name}-"):
+            return each
+    given = ", ".join(each.system for each in checkpoints) or "none"
+    raise UsageError(
+        f"--segment {name} needs its weights, given is {given}; add --weights {name}-{_BACKBONE.get(name, 'r50')}=FILE"
+    )
+
+
+_BACKBONE = {"deeplab-v1": "vgg16", "deeplab-v2": "r101"}
+
+
+def _check_outputs(plan: "Plan", choices: "RcnnChoices", outputs: Sequence[str]) -> None:
+    """Raise UsageError where an output needs what no checkpoint gives."""
+    from bodystream.cli.options import MOTION
+
+    names = {name: name.rstrip("/").lower() for name in outputs}
+    for name, lower in names.items():
+        if lower.endswith(".iuv") and not plan.surface:
+            raise UsageError(
+                f"{name} shows dense correspondence, for which no network is given; add --weights "
+                "densepose-r50-fpn-s1x=FILE"
+            )
+        if lower.endswith(MOTION) and not plan.poses(choices):
+            raise UsageError(
+                f"{name} needs poses in space; add --weights vnect=FILE, and leave out --pose3d off"
+            )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
 
 
 def run(
+    context: typer.Context,
     source: o.SourceArgument,
     output: o.Outputs = None,
     overwrite: o.Overwrite = False,
@@ -41,14 +42,18 @@ def run(
     size: o.Size = None,
     fps: o.Rate = None,
     fourcc: o.FourCC = None,
+    chain: o.ChainName = "light",
+    weights: o.Weights = None,
+    net_size: o.NetSize = None,
+    proposals: o.Proposals = 100,
     detect: o.DetectNet = "picodet-s",
     segment: o.SegmentNet = "full",
     lift: o.LiftNet = "lift-s",
     dense: o.DenseNet = "dense-s",
     detect_every: o.DetectEvery = 10,
     max_people: o.MaxPeople = 20,
-    min_score: o.MinScore = 0.2,
-    smooth: o.Smooth = "mediapipe",
+    min_score: o.MinScore = None,
+    smooth: o.Smooth = None,
     flip_repair: o.Flips = True,
     device: o.Device = "auto",
     threads: o.Threads = None,
@@ -80,13 +85,20 @@ def run(
     bodystream run walk.mp4 -o walk.bvh -o walk.glb --height-m 1.78
 
     bodystream run 0 --show --target-fps 30
+
+    bodystream run clip.mp4 --chain rcnn --weights model.pth -o clip.overlay.mp4
     """
-    flags = {name: value for name, value in locals().items() if name != "_config" and value is not None}
+    min_score = min_score if min_score is not None else 0.5 if chain == "rcnn" else 0.2
+    smooth = smooth or ("vnect" if chain == "rcnn" else "mediapipe")
+    values = dict(locals())
+    foreign = {"context", "_config"} | o.foreign_flags(chain, segment, dense)
+    flags = {name: value for name, value in values.items() if name not in foreign and value is not None}
     outputs = output or []
     if json and "-" in outputs:
         raise UsageError("--json and -o - both write to stdout; leave one out")
     if strict_fps and target_fps is None:
         raise UsageError("--strict-fps needs a rate to be strict about; add --target-fps 30")
+    o.check_chain(chain, segment, dense, lambda name: _typed(context, name))
     if dense == "off" and any(name.rstrip("/").lower().endswith(".iuv") for name in outputs):
         raise UsageError(".iuv pictures show dense correspondence, which is off; leave out --dense off")
     o.check_mesh(mesh, outputs, view=view)
@@ -97,8 +109,8 @@ def run(
     import time
 
     from bodystream.cli.drawing import chosen_layers
-    from bodystream.cli.prepare import chain_of, fetched
-    from bodystream.models.keypoints import KEYPOINTS
+    from bodystream.cli.prepare import Own, fetched, light_chain, rcnn_chain
+    from bodystream.models.systems import parse
     from bodystream.pipeline.chain import Chain
     from bodystream.pipeline.draw import Hud
     from bodystream.pipeline.handoff import Policy
@@ -107,10 +119,13 @@ def run(
     from bodystream.pipeline.sinks import open_sinks
     from bodystream.pipeline.sinks.rerun import RerunSink
     from bodystream.pipeline.source import open_source
-    from bodystream.pipeline.stages import Choices, Placement, pose_keys, surface_keys
+    from bodystream.pipeline.stages import Choices, Placement
+    from bodystream.pipeline.stages.rcnn_chain import RcnnChoices
     from bodystream.pipeline.types import Header
 
     console = Console(stderr=True, quiet=quiet)
+    semantic = segment if segment in o.SEMANTIC else None
+    own = Own([parse(each) for each in weights or ()], o.size_of("--net-size", net_size), proposals, semantic)
     layers = chosen_layers(surface, texture)
     opened = open_source(
         source,
@@ -118,7 +133,7 @@ def run(
         end=end,
         stride=stride,
         max_frames=max_frames,
-        size=_size(size),
+        size=o.size_of("--size", size),
         fps=fps,
         fourcc=fourcc,
     )
@@ -135,21 +150,6 @@ def run(
             mesh=mesh,
         )
         sinks += [RerunSink(None, mesh=mesh)] if view else []
-        choices = Choices(
-            detect=detect,
-            segment=segment,
-            lift=lift,
-            dense=dense,
-            pose3d=pose3d,
-            detect_every=detect_every,
-            max_people=max_people,
-            min_score=min_score,
-            smooth=smooth,
-            repair_flips=flip_repair,
-            height_m=height_m,
-            contacts=contacts,
-            dense_refine=dense_refine,
-        )
         lens = open_lens(
             opened.info,
             focal_px=focal_px,
@@ -158,13 +158,42 @@ def run(
             camera=camera,
             up=up,
         )
-        stages = chain_of(choices, Placement(device, threads, spin), lens, offline=offline)
+        placement = Placement(device, threads, spin)
+        if chain == "rcnn":
+            choices = RcnnChoices(
+                dense=dense != "off",
+                pose3d=pose3d != "off",
+                semantic=own.semantic is not None,
+                max_people=max_people,
+                min_score=min_score,
+                smooth=smooth,
+                height_m=height_m,
+                contacts=contacts,
+                dense_refine=dense_refine,
+            )
+            made = rcnn_chain(choices, own, placement, lens, opened.info, outputs, offline=offline)
+        else:
+            light = Choices(
+                detect=detect,
+                segment=segment if own.semantic is None else "full",
+                lift=lift,
+                dense=dense,
+                pose3d=pose3d,
+                detect_every=detect_every,
+                max_people=max_people,
+                min_score=min_score,
+                smooth=smooth,
+                repair_flips=flip_repair,
+                height_m=height_m,
+                contacts=contacts,
+                dense_refine=dense_refine,
+            )
+            made = light_chain(light, own, placement, lens, opened.info, offline=offline)
         chosen = Policy(policy) if policy != "auto" else Policy.LATEST if opened.info.live else Policy.EVERY
         wiring = Wiring(time.monotonic_ns, chosen, queue, target_fps)
-        chain = Chain(stages, wiring.clock)
+        running = Chain(made.stages, wiring.clock)
         settings = flags | {"policy": str(chosen)}
-        keys = surface_keys(choices) | pose_keys(choices, lens, opened.info)
-        header = Header(opened.info, chain.models, settings, KEYPOINTS, keys)
+        header = Header(opened.info, running.models, settings, made.keypoints, made.keys)
 
         def stop() -> None:
             wiring.stop.set()
@@ -174,7 +203,9 @@ def run(
         for note in opened.info.notes:
             console.print(note, markup=False, highlight=False)
         with ending_on_interrupt(stop) as interrupted:
-            summary = _watched(Run(header, opened, chain, sinks, wiring, views), header, console, quiet=quiet)
+            summary = _watched(
+                Run(header, opened, running, sinks, wiring, views), header, console, quiet=quiet
+            )
     finally:
         opened.close()
     _report(summary, header, console, json=json)
@@ -183,13 +214,10 @@ def run(
     return ExitCode.TOO_SLOW if strict_fps and not summary.met else ExitCode.OK
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise UsageError(f"--size {text} is not a size. Example: 1280x720.")
-    return int(width), int(height)
+def _typed(context: typer.Context, name: str) -> bool:
+    """Whether a parameter's value was given, on the command line or in --config's file."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _windows(stop: Callable[[], None], stopped: Callable[[], bool], layers: "Layers") -> "list[Window]":

@@ -160,7 +160,7 @@ class Boxes:
         boxes, logits, levels = (seen.candidates[name].numpy() for name in CANDIDATES)
         rois = proposals(boxes, logits, levels, conv)
         said = seen.told(self._net, boxes=rois, size=seen.size)
-        found, scores = detections(said["scores"].numpy(), said["boxes"].numpy(), conv)
+        found, scores = detections(said["scores"].numpy(), said["refined"].numpy(), conv)
         height, width = frame.image.shape[:2]
         found = np.clip(to_picture(found, seen.scale), 0, [width, height, width, height]).astype(np.float32)
         return [

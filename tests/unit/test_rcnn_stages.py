@@ -81,7 +81,7 @@ def box_head(scores, shift=0.0):
         said[:, 1] = 0.01
         said[: len(scores), 1] = scores
         said[:, 2] = 0.99  # of another class
-        return {"scores": said, "boxes": np.repeat(feeds["boxes"][:, None] + np.float32(shift), 3, axis=1)}
+        return {"scores": said, "refined": np.repeat(feeds["boxes"][:, None] + np.float32(shift), 3, axis=1)}
 
     return Piece(("pyramid", "boxes", "size"), work)
 
