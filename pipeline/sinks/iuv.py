@@ -36,7 +36,8 @@ class IuvSink:
         """Make the folder, or take an earlier run's pictures out of it."""
         if "parts" not in header.extra:
             raise UsageError(
-                f"{self._folder} needs dense correspondence, which these results lack; run again with --dense"
+                f"{self._folder} needs dense correspondence, which these results lack; run again with --dense, or "
+                "with --weights densepose-r50-fpn-s1x=FILE where the chain is rcnn"
             )
         with writing(self._folder):
             self._folder.mkdir(exist_ok=True)

@@ -68,7 +68,8 @@ class PoseSink:
         """Begin to gather."""
         if "joints" not in header.extra:
             raise UsageError(
-                f"{self._path} needs poses in space, which these results lack; run again with --pose3d fit"
+                f"{self._path} needs poses in space, which these results lack; run again with --pose3d fit, or with "
+                "--weights vnect=FILE where the chain is rcnn"
             )
         if isinstance(self._form, OnePerson):
             self._earlier = numbered(self._path)

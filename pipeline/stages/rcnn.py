@@ -96,6 +96,8 @@ class Head:
 
         Boxes come to it in lots of the number that it was made for; no box costs nothing.
         """
+        if not len(boxes):
+            return []
         seen, lot = self.pyramid.seen, self.pyramid.conventions.people
         on_canvas = seen.on_canvas(boxes)
         said: list[dict[str, NDArray[Any]]] = []
@@ -108,15 +110,24 @@ class Head:
 
 
 class Trunk:
-    """Gives nothing but what its pyramid holds: features and candidates of this frame."""
+    """Gives nothing but what its pyramid holds: features and candidates of this frame.
 
-    needs: frozenset[str] = frozenset()
+    A `further` one takes the people that others found, and rests where there are none.
+    """
+
     gives: frozenset[str] = frozenset()
 
     def __init__(
-        self, net: Piece, pyramid: Pyramid, models: tuple[ModelInfo, ...] = (), name: str = "trunk"
+        self,
+        net: Piece,
+        pyramid: Pyramid,
+        models: tuple[ModelInfo, ...] = (),
+        name: str = "trunk",
+        *,
+        further: bool = False,
     ) -> None:
         self.name, self.models = name, models
+        self.needs = frozenset({"box"} if further else ())
         self._net, self._pyramid = net, pyramid
 
     def reset(self) -> None:
@@ -124,6 +135,8 @@ class Trunk:
 
     def __call__(self, frame: Frame, people: Sequence[Person]) -> Sequence[Person]:
         """Return all people as they are."""
+        if "box" in self.needs and not people:
+            return people
         canvas, size, scale = scaled(frame.image, self._pyramid.conventions)
         outputs = self._net.run({"image": canvas, "size": size})
         features = {name: value for name, value in outputs.items() if name not in CANDIDATES}
@@ -209,6 +222,8 @@ class Keypoints:
 
     def __call__(self, frame: Frame, people: Sequence[Person]) -> Sequence[Person]:  # noqa: ARG002 - the protocol's
         """Return all people, in order."""
+        if not people:
+            return people
         boxes, seen = _boxes(people), self._head.pyramid.seen
         out = []
         for person, one, box in zip(people, self._head(boxes), seen.on_canvas(boxes), strict=True):

@@ -149,7 +149,7 @@ def _stages(
             name = f"trunk {len(trunks) + 1}" if trunks else "trunk"
             found = session(path)
             trunks[path] = Pyramid(conventions(found.metadata))
-            yield Trunk(found, trunks[path], (info(name, found),), name)
+            yield Trunk(found, trunks[path], (info(name, found),), name, further=len(trunks) > 1)
 
     def head(piece: str, stage: str) -> tuple[Head, tuple[ModelInfo]]:
         found, models = opened(piece, stage)

@@ -261,7 +261,7 @@ def test_a_second_checkpoint_takes_the_boxes_that_it_is_given():
         [
             Trunk(trunk_of((10, 8, 38, 36)), first),
             Boxes(box_head([0.9]), first),
-            Trunk(own, second, name="trunk 2"),
+            Trunk(own, second, name="trunk 2", further=True),
             Keypoints(Head(heads, second)),
         ],
         Clock(),
@@ -270,3 +270,5 @@ def test_a_second_checkpoint_takes_the_boxes_that_it_is_given():
     assert [p.box.tolist() for p in people] == [[10, 8, 38, 36]]
     np.testing.assert_array_equal(heads.fed[0]["boxes"], [[20, 16, 76, 72]])
     assert len(own.fed) == 1
+    nobody = Trunk(own, second, further=True)
+    assert list(nobody(frame(), [])) == [] and len(own.fed) == 1
