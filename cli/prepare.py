@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # these bring numpy, and --help must answer at once
     from bodystream.pipeline.types import SourceInfo, Stage
 
 LONG_SIDE = 640  # px, of what pictures are scaled into where --net-size does not say
+SMALL_SIDE = {"rcnn-s": 320}  # of networks that were trained on smaller pictures, which never see larger ones
 MULTIPLE = 32  # of its sides
 LOT = 4  # people at whom heads look at once: few, since a single one costs as much as so many
 
@@ -131,24 +132,25 @@ def rcnn_chain(
 
 def checkpoints_of(own: Own, source: "SourceInfo", *, offline: bool) -> "list[Checkpoint]":
     """The user's networks, made ready for pictures of the source's shape. Raises as `chain_of`."""
-    from bodystream.cli.screen import progress_bars
+    from bodystream.cli.screen import progress_bars, say
     from bodystream.export.prepare import prepare_system
     from bodystream.models.rcnn import Shape
     from bodystream.pipeline.stages.rcnn_chain import Checkpoint
 
-    width, height = own.size or net_size(source.width, source.height)
-    shape = Shape(height, width, own.proposals, LOT)
     found = []
     with progress_bars() as progress:
         for weights in own.weights:
-            made = prepare_system(weights, shape, progress=progress, offline=offline or None)
+            long_side = SMALL_SIDE.get(weights.system or "", LONG_SIDE)
+            width, height = own.size or net_size(source.width, source.height, long_side)
+            shape = Shape(height, width, own.proposals, LOT)
+            made = prepare_system(weights, shape, progress=progress, tell=say, offline=offline or None)
             found.append(Checkpoint(made.name, made.pieces))
     return found
 
 
-def net_size(width: int, height: int) -> tuple[int, int]:
-    """What pictures of this size are scaled into: their shape, LONG_SIDE along the longer side, MULTIPLE of px."""
-    scale = LONG_SIDE / max(width, height)
+def net_size(width: int, height: int, long_side: int = LONG_SIDE) -> tuple[int, int]:
+    """What pictures of this size are scaled into: their shape, `long_side` along the longer side, multiples of px."""
+    scale = long_side / max(width, height)
     w, h = (max(2, -(-round(side * scale) // MULTIPLE)) * MULTIPLE for side in (width, height))
     return w, h
 

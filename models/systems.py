@@ -1,5 +1,6 @@
 """The systems of the R-CNN family by name, and what `--weights [SYSTEM=]SOURCE` means. Without torch."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ SYSTEMS: Mapping[Kind, tuple[str, ...]] = {
     ),
 }
 NAMES = tuple(name for names in SYSTEMS.values() for name in names)
+LONGEST_HEAD = 1 << 24  # bytes that a safetensors file says its names in: some KB
 DEFAULT = "mask-rcnn-r50-fpn"  # of random:SEED alone: boxes and masks
 
 
@@ -73,7 +75,8 @@ class WeightsSpec:
 
 
 def parse(text: str) -> WeightsSpec:
-    """Take "[SYSTEM=]SOURCE" apart; the zoo's entries say their system, random:SEED alone is DEFAULT.
+    """Take "[SYSTEM=]SOURCE" apart; the zoo's entries and files of `bodystream train` say their system, random:SEED
+    alone is DEFAULT.
 
     Raises UsageError for a system that is not known, and for a seed that is no number.
     """
@@ -90,7 +93,22 @@ def parse(text: str) -> WeightsSpec:
         if not seed.isdecimal():
             raise UsageError(f"{text}: the seed {seed!r} is no whole number: random:0")
         return WeightsSpec(system or DEFAULT, place, int(seed))
-    return WeightsSpec(system or next((e.system for e in ZOO if e.name == place and e.system), None), place)
+    of_zoo = next((e.system for e in ZOO if e.name == place and e.system), None)
+    return WeightsSpec(system or of_zoo or _told(Path(place)), place)
+
+
+def _told(file: Path) -> str | None:
+    """The system that a safetensors file says it is of; its first 8 bytes are the length of the JSON after them."""
+    if file.suffix != ".safetensors" or not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        head = opened.read(min(length, LONGEST_HEAD))
+    try:
+        system = json.loads(head)["__metadata__"]["system"]
+    except (ValueError, KeyError, TypeError):  # told by what reads it whole
+        return None
+    return system if system in NAMES else None
 
 
 def kind_of(system: str) -> Kind:
