@@ -18,6 +18,7 @@ from bodystream.models.weights import detectron2, matching, networks, torchvisio
 from bodystream.models.weights.checkpoint import Checkpoint, read
 from bodystream.models.weights.random import fill
 from bodystream.models.weights.rcnn import load_rcnn
+from tests.parity.record_detectron2_rcnn import detectron2_name
 
 TINY: dict[str, object] = {
     "width": 8,
@@ -81,36 +82,6 @@ def test_the_names_are_those_of_the_networks() -> None:
 
 
 # -- names
-
-
-def detectron2_name(name: str) -> str:
-    """The way back from `detectron2.our_name`, written for this test alone."""
-    for pattern, target in (
-        (r"^backbone\.body\.bn1\.", "backbone.bottom_up.stem.conv1.norm."),
-        (r"^backbone\.body\.conv1\.", "backbone.bottom_up.stem.conv1."),
-        (r"^rpn\.head\.conv\.0\.0\.", "proposal_generator.rpn_head.conv."),
-        (r"^rpn\.head\.cls_logits\.", "proposal_generator.rpn_head.objectness_logits."),
-        (r"^rpn\.head\.bbox_pred\.", "proposal_generator.rpn_head.anchor_deltas."),
-        (r"^roi_heads\.box_head\.fc6\.", "roi_heads.box_head.fc1."),
-        (r"^roi_heads\.box_head\.fc7\.", "roi_heads.box_head.fc2."),
-        (r"^roi_heads\.mask_predictor\.conv5_mask\.", "roi_heads.mask_head.deconv."),
-        (r"^roi_heads\.mask_predictor\.mask_fcn_logits\.", "roi_heads.mask_head.predictor."),
-        (r"^roi_heads\.keypoint_predictor\.kps_score_lowres\.", "roi_heads.keypoint_head.score_lowres."),
-    ):
-        name = re.sub(pattern, target, name)
-    numbered = (
-        (r"^roi_heads\.mask_head\.(\d+)\.0\.", lambda n: f"roi_heads.mask_head.mask_fcn{n + 1}."),
-        (r"^roi_heads\.keypoint_head\.(\d+)\.", lambda n: f"roi_heads.keypoint_head.conv_fcn{n // 2 + 1}."),
-        (r"^backbone\.fpn\.inner_blocks\.(\d)\.0\.", lambda n: f"backbone.fpn_lateral{n + 2}."),
-        (r"^backbone\.fpn\.layer_blocks\.(\d)\.0\.", lambda n: f"backbone.fpn_output{n + 2}."),
-        (r"^backbone\.body\.layer(\d)\.", lambda n: f"backbone.bottom_up.res{n + 1}."),
-    )
-    for pattern, target in numbered:
-        name = re.sub(pattern, lambda found, target=target: target(int(found[1])), name)
-    if name.startswith("backbone.bottom_up.res"):
-        name = re.sub(r"\.bn(\d)\.", r".conv\1.norm.", name)
-        name = name.replace(".downsample.0.", ".shortcut.").replace(".downsample.1.", ".shortcut.norm.")
-    return name
 
 
 @pytest.mark.parametrize(
