@@ -30,6 +30,8 @@ SYSTEMS: Mapping[Kind, tuple[str, ...]] = {
         "densepose-r50-fpn-dl-s1x",
         "densepose-r101-fpn-s1x",
         "densepose-r101-fpn-dl-s1x",
+        "densepose-r50-fpn-s1x-legacy",
+        "densepose-r101-fpn-s1x-legacy",
         "densepose-cse-r50-fpn-s1x",
     ),
     "vnect": ("vnect",),

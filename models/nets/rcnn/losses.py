@@ -31,7 +31,8 @@ BETA = 1 / 9  # where smooth L1 turns from square to straight, torchvision's
 # holds about ten.
 COARSE, FINE, UV = 5.0, 1.0, 10.0
 
-VERTEX_SIGMA = 0.01  # detectron2's EMBEDDING_DIST_GAUSS_SIGMA
+EMBEDDING = 0.6  # its EMBED_LOSS_WEIGHT
+VERTEX_SIGMA = 0.01  # its EMBEDDING_DIST_GAUSS_SIGMA
 VERTEX_CELLS = 512  # of a batch: each is compared with all vertices of the mesh
 
 
@@ -270,7 +271,7 @@ def embedding_losses(
     pixels = out.embedding[rows][roi, :, y, x]  # (P, 16)
     return {
         "coarse": COARSE * F.cross_entropy(out.coarse[rows], (vertex >= 0).long()),
-        "embedding": embedding_loss(pixels, embedder(), vertex[roi, y, x], VERTEX_SIGMA),
+        "embedding": EMBEDDING * embedding_loss(pixels, embedder(), vertex[roi, y, x], VERTEX_SIGMA),
     }
 
 

@@ -111,7 +111,8 @@ DETECTRON2 = Spec(
 )
 # `Base-DensePose-RCNN-FPN.yaml` pools everything with ROIAlign of before ROIAlignV2.
 DENSEPOSE = replace(DETECTRON2, classes=1, aligned=False, sampling=2, dense="v1convx", decoder=True)
-# `densepose_rcnn_R_50_FPN_s1x_legacy.yaml`, of Detectron1's weights: 14 coarse parts, no decoder, 14 × 14 bins.
+# `densepose_rcnn_R_50_FPN_s1x_legacy.yaml`, the paper's: 14 coarse parts, no decoder, 14 × 14 bins. It was trained
+# at 56 × 56 cells; here they are enlarged to 112 like the others'.
 DENSEPOSE_LEGACY = replace(DENSEPOSE, decoder=False, coarse=15, dense_bins=14)
 
 SYSTEMS: Mapping[str, Spec] = {
@@ -128,6 +129,8 @@ SYSTEMS: Mapping[str, Spec] = {
     "densepose-r50-fpn-dl-s1x": replace(DENSEPOSE, dense="deeplab"),
     "densepose-r101-fpn-s1x": replace(DENSEPOSE, trunk="resnet101"),
     "densepose-r101-fpn-dl-s1x": replace(DENSEPOSE, trunk="resnet101", dense="deeplab"),
+    "densepose-r50-fpn-s1x-legacy": DENSEPOSE_LEGACY,
+    "densepose-r101-fpn-s1x-legacy": replace(DENSEPOSE_LEGACY, trunk="resnet101"),
     "densepose-cse-r50-fpn-s1x": replace(DENSEPOSE, dense="cse"),
     # Ours, of a size that two cores train in an hour: people of 40..300 px in pictures of about 320 px.
     "rcnn-s": Spec(
