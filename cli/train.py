@@ -1,4 +1,4 @@
-"""`bodystream train`: networks from synthetic people."""
+"""`bodystream train`: networks from synthetic people, and from data of one's own."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch comes in with it
 app = typer.Typer(
     no_args_is_help=True,
     help="Train networks of bodystream's own.\n\nExamples:\n\nbodystream train dense -o training-dense\n\n"
-    "bodystream train lift -o training-lift --poses mocap",
+    "bodystream train rcnn -o training-rcnn --poses mocap",
 )
 
 # What every training is told, once for all.
@@ -186,6 +186,56 @@ def rcnn(
         samples, batch, rate, seed, minutes, validate_every, held_out, *hardware(device, processes)
     )
     return _train(RCNN, sources(poses, data, backgrounds), folder, settings, resume=resume)
+
+
+@app.command()
+def classifier(
+    folder: Folder,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="digits|FOLDER",
+            help="scikit-learn's digits, or a folder with a sub-folder of pictures to a class.",
+            show_default=False,
+        ),
+    ],
+    network: Annotated[
+        str, typer.Option(help="lenet-5, alexnet, vgg-16, googlenet, resnet-18, -34, -50, densenet-121.")
+    ] = "lenet-5",
+    size: Annotated[int, typer.Option(min=32, help="Side of the pictures, px; LeNet-5 has its own.")] = 224,
+    resume: Resume = False,
+    samples: Samples = 40_000,
+    batch: Batch = 64,
+    rate: Rate = 6e-3,
+    seed: Seed = 0,
+    minutes: Minutes = None,
+    validate_every: ValidateEvery = 10_000,
+    held_out: HeldOut = 512,
+    processes: Processes = None,
+    device: Device = "auto",
+    _config: ConfigFile = None,
+) -> ExitCode:
+    """Train a classifier from nothing: which of some classes a picture shows.
+
+    A fifth of the pictures is held out. DIR then holds NETWORK.safetensors, which knows its classes,
+    checkpoint.safetensors and curve.jsonl. Ctrl-C stops after a checkpoint; so does --minutes.
+
+    Examples:
+
+    bodystream train classifier -o training-digits --data digits
+
+    bodystream train classifier -o training-birds --data birds --network resnet-18 --samples 500000
+    """
+    from bodystream.training.classifier.pictures import classes, sources
+    from bodystream.training.classifier.task import task
+    from bodystream.training.learner import Settings
+    from bodystream.training.loop import hardware
+
+    made = task(network, classes(data))
+    settings = Settings(
+        samples, batch, rate, seed, minutes, validate_every, held_out, *hardware(device, processes)
+    )
+    return _train(made, sources(data, network, size), folder, settings, resume=resume)
 
 
 def _train(

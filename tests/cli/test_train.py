@@ -51,6 +51,63 @@ def test_lift_is_trained_and_gone_on_with(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1].split()[0] == "24"
 
 
+@pytest.fixture
+def _few_poses():
+    """Sixty made-up poses instead of 6000, which take ten seconds."""
+    motion._pool.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(motion, "POOL", 60)
+        yield
+    motion._pool.cache_clear()
+
+
+FEW = ["--samples", "2", "--batch", "2", "--held-out", "1", "--processes", "1", "--device", "cpu"]
+
+
+@pytest.mark.usefixtures("_few_poses")
+def test_rcnn_is_trained_on_scenes(tmp_path, capsys):
+    assert main.run(["train", "rcnn", "-o", str(tmp_path), *FEW]) == 0
+    head, first, last = capsys.readouterr().out.splitlines()
+    assert "box ap50" in head and "part accuracy" in head and "objectness" in head
+    assert (first.split()[0], last.split()[0]) == ("0", "2")
+    assert load_rcnn(Source("rcnn-s", tmp_path / "rcnn-s.safetensors", None)).spec.norm == "group"
+
+
+def test_rcnn_is_trained_on_cocos_format(tmp_path, capsys):
+    data = tmp_path / "data"
+    (data / "images").mkdir(parents=True)
+    outline = [[20, 10, 40, 10, 40, 60, 20, 60]]
+    person = {"category_id": 1, "iscrowd": 0, "bbox": [20, 10, 20, 50], "area": 1000, "segmentation": outline}
+    pictures = [{"id": k, "file_name": f"{k}.png", "height": 80, "width": 100} for k in range(3)]
+    content = {
+        "images": pictures,
+        "annotations": [person | {"id": k + 1, "image_id": k} for k in range(3)],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    (data / "annotations.json").write_text(json.dumps(content))
+    for k in range(3):
+        cv2.imwrite(str(data / "images" / f"{k}.png"), np.full((80, 100, 3), 60 * k, np.uint8))
+    words = ["train", "rcnn", "-o", str(tmp_path / "out"), "--data", str(data)]
+    assert main.run([*words, *FEW]) == 0
+    last = json.loads((tmp_path / "out" / "curve.jsonl").read_text().splitlines()[-1])
+    assert last["fine"] == 0 and last["mask"] > 0  # nothing is known of parts
+    capsys.readouterr()
+    assert main.run([*words, *FEW, "--poses", str(tmp_path)]) == 2
+    assert "--data goes with neither --poses nor --backgrounds" in capsys.readouterr().err
+
+
+def test_a_classifier_of_digits_is_trained(tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    words = ["train", "classifier", "-o", str(tmp_path), "--data", "digits", "--processes", "1"]
+    assert main.run([*words, "--device", "cpu", "--samples", "640"]) == 0
+    head, first, last = capsys.readouterr().out.splitlines()
+    assert head.split()[:4] == ["samples", "loss", "accuracy", "nats"]
+    assert float(last.split()[3]) < float(first.split()[2])  # nats; the first line has no loss
+    assert (tmp_path / "lenet-5.safetensors").exists()
+    assert main.run([*words, "--network", "lenet-6"]) == 2
+    assert "no classifier called 'lenet-6'" in capsys.readouterr().err
+
+
 def test_a_noise_that_is_none(tmp_path, capsys):
     assert main.run(["train", "lift", "-o", str(tmp_path), "--noise", "pink"]) == 2
     assert "--noise pink: expected hand, fitted, mixed" in capsys.readouterr().err
