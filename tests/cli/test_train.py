@@ -1,4 +1,4 @@
-"""`bodystream train dense` and `lift`, a few steps of them."""
+"""`bodystream train`, a few steps of each network."""
 
 import json
 import os
@@ -8,11 +8,17 @@ import sys
 import time
 from contextlib import contextmanager
 
+import cv2
+import numpy as np
 import pytest
+import torch
 
 from bodystream.cli import main
+from bodystream.models.systems import parse
 from bodystream.models.weights.correspondence import load_correspondence
 from bodystream.models.weights.lift import load_lift
+from bodystream.models.weights.rcnn import load_rcnn
+from bodystream.training import learner, motion
 
 SHORT = ["--samples", "16", "--batch", "4", "--held-out", "4", "--processes", "1", "--device", "cpu"]
 
@@ -52,27 +58,33 @@ def test_lift_is_trained_and_gone_on_with(tmp_path, capsys):
 
 
 @pytest.fixture
-def _few_poses():
-    """Sixty made-up poses instead of 6000, which take ten seconds."""
+def _small():
+    """Sixty made-up poses instead of 6000, which take ten seconds, and two pictures to be judged by; one thread."""
     motion._pool.cache_clear()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(motion, "POOL", 60)
+        patch.setattr(learner, "HELD_OUT_BATCH", 2)
         yield
     motion._pool.cache_clear()
+    torch.set_num_threads(threads)
 
 
 FEW = ["--samples", "2", "--batch", "2", "--held-out", "1", "--processes", "1", "--device", "cpu"]
 
 
-@pytest.mark.usefixtures("_few_poses")
+@pytest.mark.usefixtures("_small")
 def test_rcnn_is_trained_on_scenes(tmp_path, capsys):
     assert main.run(["train", "rcnn", "-o", str(tmp_path), *FEW]) == 0
     head, first, last = capsys.readouterr().out.splitlines()
     assert "box ap50" in head and "part accuracy" in head and "objectness" in head
     assert (first.split()[0], last.split()[0]) == ("0", "2")
-    assert load_rcnn(Source("rcnn-s", tmp_path / "rcnn-s.safetensors", None)).spec.norm == "group"
+    weights = tmp_path / "rcnn-s.safetensors"
+    assert load_rcnn(parse(str(weights)), weights)[0] == "rcnn-s"
 
 
+@pytest.mark.usefixtures("_small")
 def test_rcnn_is_trained_on_cocos_format(tmp_path, capsys):
     data = tmp_path / "data"
     (data / "images").mkdir(parents=True)
@@ -96,6 +108,7 @@ def test_rcnn_is_trained_on_cocos_format(tmp_path, capsys):
     assert "--data goes with neither --poses nor --backgrounds" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("_small")
 def test_a_classifier_of_digits_is_trained(tmp_path, capsys):
     pytest.importorskip("sklearn")
     words = ["train", "classifier", "-o", str(tmp_path), "--data", "digits", "--processes", "1"]
