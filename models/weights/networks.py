@@ -64,7 +64,7 @@ def load(weights: WeightsSpec, path: Path | None, kinds: tuple[Kind, ...]) -> tu
         raise _mismatch(path, weights.system, found)
     system = _of_kind(found.system, kinds)
     tensors, rename, _ = named(found.checkpoint)
-    net = build(system, people_only=_of_people_only(tensors, rename))
+    net = build(system, _classes(system, tensors, rename))
     matching.put(net, tensors, rename)
     return system, net.eval()
 
@@ -79,17 +79,16 @@ def examine(path: Path, system: str | None = None) -> Examination:
 
 def recognise(content: Checkpoint, system: str | None = None) -> Examination:
     """As `examine`, of what was read."""
+    if system is not None:
+        kind_of(system)  # raises for a name that is not known
     tensors, rename, layout = named(content)
-    alone = _of_people_only(tensors, rename)
     if system is None and content.metadata.get("system") in NAMES:
         system = content.metadata["system"]  # as `bodystream train` writes
-    if system is not None:
-        return Examination(content, layout, system, matching.compare(shapes(system, alone), tensors, rename))
     renamed = {rename(name) for name in tensors}
     reports = {
-        name: matching.compare(shapes(name, alone), tensors, rename)
+        name: matching.compare(shapes(name, _classes(name, tensors, rename)), tensors, rename)
         for name in NAMES
-        if _share(renamed, shapes(name, alone)) > LIKE
+        if name == system or (system is None and _share(renamed, shapes(name)) > LIKE)
     }
     nearest = min(reports, key=lambda name: reports[name].faults, default=None)
     return Examination(content, layout, nearest, reports[nearest] if nearest else None)
@@ -107,34 +106,44 @@ def named(content: Checkpoint) -> tuple[Mapping[str, Tensor], Callable[[str], st
     return content.tensors, torchvision.current_name, "torchvision"
 
 
-def build(system: str, people_only: bool = False) -> nn.Module:
+def build(system: str, classes: int | None = None) -> nn.Module:
     """The system's network with the weights that torch starts from. Raises UsageError for an unknown name.
 
-    `people_only` is for R-CNNs that were trained on one class.
+    `classes` is for classifiers of another number of them than the published ones, and for R-CNNs of one alone,
+    which then is taken for the person.
     """
     match kind_of(system):
         case "rcnn" | "densepose":
             spec = RCNNS[system]
-            return Rcnn(replace(spec, classes=1, person=0) if people_only else spec)
+            return Rcnn(spec if classes is None else replace(spec, classes=classes, person=0))
         case "vnect":
             return Vnect()
         case "semantic":
             return SEMANTIC[system]()
         case "classifier":
-            return CLASSIFIERS[system](DIGITS if system == "lenet-5" else CLASSES)
+            return CLASSIFIERS[system](classes or (DIGITS if system == "lenet-5" else CLASSES))
 
 
 @cache
-def shapes(system: str, people_only: bool = False) -> Mapping[str, Tensor]:
+def shapes(system: str, classes: int | None = None) -> Mapping[str, Tensor]:
     """The state of `build` without its numbers: tensors on torch's meta device."""
     with _Unfilled(), torch.device("meta"):
-        return build(system, people_only).state_dict()
+        return build(system, classes).state_dict()
 
 
-def _of_people_only(tensors: Mapping[str, Tensor], rename: Callable[[str], str]) -> bool:
-    """Whether these are weights of an R-CNN that tells one class from the background: people, as we read it."""
-    name = "roi_heads.box_predictor.cls_score.bias"
-    return any(rename(each) == name and tensor.shape == (2,) for each, tensor in tensors.items())
+def _classes(system: str, tensors: Mapping[str, Tensor], rename: Callable[[str], str]) -> int | None:
+    """How many classes a file of that system is for, where it need not be as many as the published ones have."""
+    kind = kind_of(system)
+    if kind == "classifier":
+        last = list(shapes(system))[-1]  # its bias comes last in every one of them
+    elif kind in ("rcnn", "densepose"):
+        last = "roi_heads.box_predictor.cls_score.bias"
+    else:
+        return None
+    outputs = next((each.numel() for name, each in tensors.items() if rename(name) == last), None)
+    if kind == "classifier":
+        return outputs
+    return 1 if outputs == 2 else None  # of more classes nobody could say which is the person
 
 
 class _Unfilled(TorchFunctionMode):

@@ -17,7 +17,6 @@ from bodystream.models.systems import DEFAULT, NAMES, SYSTEMS, WeightsSpec, kind
 from bodystream.models.weights import detectron2, matching, networks, torchvision, vnect
 from bodystream.models.weights.checkpoint import Checkpoint, read
 from bodystream.models.weights.random import fill
-from bodystream.models.weights.rcnn import load_rcnn
 from tests.parity.record_detectron2_rcnn import detectron2_name
 
 TINY: dict[str, object] = {
@@ -33,6 +32,10 @@ TINY: dict[str, object] = {
 
 def tiny(system: str) -> Spec:
     return replace(RCNNS[system], **TINY)
+
+
+def load_rcnn(text: str, path: Path | None = None) -> tuple[str, nn.Module]:
+    return networks.load(parse(text), path, ("rcnn", "densepose"))
 
 
 # -- what is asked for
@@ -147,12 +150,12 @@ def test_every_system_is_recognised_by_names_and_shapes(system: str, layout: str
 
 @pytest.mark.parametrize("system", ["mask-rcnn-r50-fpn", "faster-rcnn-r50-fpn-d2"])
 def test_what_somebody_trained_on_people_only_is_read_as_such(tmp_path: Path, system: str) -> None:
-    state = networks.shapes(system, people_only=True)
+    state = networks.shapes(system, classes=1)
     path = tmp_path / "people.pth"
     torch.save(
         {name: torch.zeros((), dtype=each.dtype).expand(each.shape) for name, each in state.items()}, path
     )
-    found, net = load_rcnn(parse(str(path)), path)
+    found, net = load_rcnn(str(path), path)
     assert (found, net.spec.classes, net.spec.person) == (system, 1, 0)
 
 
@@ -182,7 +185,10 @@ def test_round_trip_through_a_detectron2_pickle(tmp_path: Path, system: str) -> 
 
 
 def test_caffes_layers_become_the_networks() -> None:
-    state = {name: torch.rand(each.shape) for name, each in networks.shapes("vnect").items()}
+    shapes = networks.shapes("vnect")
+    state = {
+        name: torch.tensor(1 + k / 8).expand(each.shape) for k, (name, each) in enumerate(shapes.items())
+    }
     del state["bn5c_branch2a.num_batches_tracked"]
     blobs: dict[str, Tensor] = {}
     for name, tensor in state.items():
@@ -198,7 +204,8 @@ def test_caffes_layers_become_the_networks() -> None:
         found = networks.recognise(Checkpoint(each, "caffe", {}, ()))
         assert (found.system, found.fits, found.layout) == ("vnect", True, "Caffe")
         for name, tensor in vnect.from_caffe(each).items():
-            assert torch.allclose(tensor, state[name])
+            first = (0,) * tensor.ndim  # all the others are the same
+            assert (tensor.shape, tensor[first]) == (state[name].shape, state[name][first])
     assert [name for name, _ in found.report.ignored] == [f"{bn}.num_batches_tracked"]
 
 
@@ -251,7 +258,7 @@ def saved(path: Path, system: str, **changes: Tensor) -> Path:
 def test_a_wrong_architecture_is_one_line_that_names_the_right_one(tmp_path: Path) -> None:
     path = saved(tmp_path / "model.pth", "keypoint-rcnn-r50-fpn")
     with pytest.raises(WeightsMismatch) as caught:
-        load_rcnn(parse(f"mask-rcnn-r50-fpn={path}"), path)
+        load_rcnn(f"mask-rcnn-r50-fpn={path}", path)
     said = str(caught.value)
     assert said.startswith(
         f"{path} does not fit mask-rcnn-r50-fpn: 12 missing (roi_heads.mask_head.0.0.weight, "
@@ -265,7 +272,7 @@ def test_a_wrong_architecture_is_one_line_that_names_the_right_one(tmp_path: Pat
 def test_another_convention_is_told_by_its_shapes(tmp_path: Path) -> None:
     path = saved(tmp_path / "model.pth", "mask-rcnn-r50-fpn-d2")
     with pytest.raises(WeightsMismatch) as caught:
-        load_rcnn(parse(f"mask-rcnn-r50-fpn={path}"), path)
+        load_rcnn(f"mask-rcnn-r50-fpn={path}", path)
     assert (
         "6 of another shape (roi_heads.box_predictor.cls_score.weight is (81, 1024) instead of (91, 1024), "
         in str(caught.value)
@@ -292,11 +299,11 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["resnet-18=random:0", "{path}", "resnet-18={path}"])
 def test_a_system_of_another_kind(tmp_path: Path, text: str) -> None:
     path = saved(tmp_path / "resnet.pth", "resnet-18")
-    weights = parse(text.format(path=path))
+    text = text.format(path=path)
     with pytest.raises(
         UsageError, match="resnet-18 is a classifier system; expected one of: faster-rcnn-r50-fpn, "
     ):
-        load_rcnn(weights, None if weights.seed is not None else path)
+        load_rcnn(text, None if "random" in text else path)
 
 
 # -- loading
@@ -304,8 +311,8 @@ def test_a_system_of_another_kind(tmp_path: Path, text: str) -> None:
 
 def test_a_seed_gives_the_same_network_twice() -> None:
     (system, one), (_, two) = (
-        load_rcnn(parse("rcnn-s=random:5"), None),
-        load_rcnn(parse("rcnn-s=random:5"), None),
+        load_rcnn("rcnn-s=random:5"),
+        load_rcnn("rcnn-s=random:5"),
     )
     assert system == "rcnn-s" and not one.training
     assert all(
@@ -316,23 +323,34 @@ def test_a_seed_gives_the_same_network_twice() -> None:
 def test_safetensors_say_their_system(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    _, net = load_rcnn(parse("rcnn-s=random:5"), None)
+    _, net = load_rcnn("rcnn-s=random:5")
     path = tmp_path / "mine.safetensors"
     save_file(net.state_dict(), path, {"system": "rcnn-s"})
-    system, other = load_rcnn(parse(str(path)), path)
+    system, other = load_rcnn(str(path), path)
     assert system == "rcnn-s"
     assert torch.equal(
         other.state_dict()["rpn.head.bbox_pred.weight"], net.state_dict()["rpn.head.bbox_pred.weight"]
     )
 
 
+@pytest.mark.parametrize(("system", "classes"), [("lenet-5", 7), ("resnet-18", 2), ("googlenet", 5)])
+def test_classifiers_of_any_number_of_classes(tmp_path: Path, system: str, classes: int) -> None:
+    state = networks.shapes(system, classes)
+    path = tmp_path / "mine.pth"
+    torch.save(
+        {name: torch.zeros((), dtype=each.dtype).expand(each.shape) for name, each in state.items()}, path
+    )
+    found, net = networks.load(parse(str(path)), path, ("classifier",))
+    assert found == system
+    assert next(reversed(net.state_dict().values())).shape == (classes,)
+
+
 def test_half_floats_are_cast(tmp_path: Path) -> None:
-    net = networks.build("resnet-18")
-    torch.save({name: each.half() if each.is_floating_point() else each for name, each in net.state_dict().items()},
-               tmp_path / "half.pth")  # fmt: skip
+    state = networks.shapes("resnet-18")
+    half = {name: torch.tensor(0.1).half().expand(each.shape) for name, each in state.items()}
+    half |= {name: torch.tensor(3) for name in state if name.endswith("tracked")}
+    torch.save(half, tmp_path / "half.pth")
     system, other = networks.load(parse("half.pth"), tmp_path / "half.pth", ("classifier",))
     assert system == "resnet-18"
     assert other.state_dict()["fc.weight"].dtype == torch.float32
-    torch.testing.assert_close(
-        other.state_dict()["fc.weight"], net.state_dict()["fc.weight"], atol=1e-3, rtol=1e-2
-    )
+    assert other.state_dict()["fc.weight"].unique().tolist() == [0.0999755859375]
