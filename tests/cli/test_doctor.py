@@ -9,7 +9,7 @@ import pytest
 from bodystream.cli import doctor, main
 from bodystream.cli.doctor import Check
 from bodystream.errors import ModelError, SourceNotFound, SourceUnreadable
-from bodystream.export.meta import metadata
+from bodystream.export.meta import metadata, origin_of
 from bodystream.export.to_onnx import to_onnx
 from bodystream.models import store
 from bodystream.models.zoo import find
@@ -174,7 +174,7 @@ def test_prepared_networks_are_opened(monkeypatch, tmp_path):
     to_onnx(
         toy(),
         tmp_path / "onnx" / "picodet-s.0123.onnx",
-        metadata("picodet-s", toy().module, [find("picodet-s")]),
+        metadata("picodet-s", toy().module, origin_of([find("picodet-s")])),
     )
     (tmp_path / "onnx" / "blazepose-full.0123.onnx").write_bytes(b"half a file")
     checks = {check.what: check for check in doctor.networks()}
