@@ -57,7 +57,7 @@ def shapes_of(net: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(each.shape) for name, each in net.state_dict().items()}
 
 
-def torchvision_net(system: str, size: tuple[int, int]) -> Any:
+def torchvision_net(system: str, size: tuple[int, int], **options: int) -> Any:
     """torchvision's own, with frozen normalisation without epsilon, as its published weights are used."""
     from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN
     from torchvision.models.detection._utils import overwrite_eps
@@ -67,11 +67,11 @@ def torchvision_net(system: str, size: tuple[int, int]) -> Any:
     backbone = resnet_fpn_backbone(
         backbone_name="resnet50", weights=None, norm_layer=FrozenBatchNorm2d, trainable_layers=5
     )
-    scaling = {"min_size": min(size), "max_size": max(size)}  # leaves the picture as it is
+    options |= {"min_size": min(size), "max_size": max(size)}  # leaves the picture as it is
     net = {
-        "faster-rcnn-r50-fpn": lambda: FasterRCNN(backbone, 91, **scaling),
-        "mask-rcnn-r50-fpn": lambda: MaskRCNN(backbone, 91, **scaling),
-        "keypoint-rcnn-r50-fpn": lambda: KeypointRCNN(backbone, 2, num_keypoints=17, **scaling),
+        "faster-rcnn-r50-fpn": lambda: FasterRCNN(backbone, 91, **options),
+        "mask-rcnn-r50-fpn": lambda: MaskRCNN(backbone, 91, **options),
+        "keypoint-rcnn-r50-fpn": lambda: KeypointRCNN(backbone, 2, num_keypoints=17, **options),
     }[system]()
     overwrite_eps(net, 0.0)
     fill_rcnn(net, SEED, person=1)
@@ -103,6 +103,46 @@ def run(system: str, size: tuple[int, int]) -> dict[str, NDArray[Any]]:
     if system.startswith("keypoint"):
         recorded["heatmaps"] = taken["keypoint_predictor"][:KEPT, :, ::EVERY, ::EVERY].numpy()
     return recorded
+
+
+def losses(system: str) -> dict[str, NDArray[Any]]:
+    """What torchvision is trained on: two pictures, two objects in the first and none in the second.
+
+    So many boxes are drawn that all are: no two draw alike.
+    """
+    net = torchvision_net(
+        system,
+        SIZES[0],
+        rpn_batch_size_per_image=EVERYTHING,
+        box_batch_size_per_image=EVERYTHING,
+        rpn_pre_nms_top_n_train=1000,
+        rpn_post_nms_top_n_train=1000,
+    ).train()
+    rgb = torch.from_numpy(np.ascontiguousarray(picture(SIZES[0])[:, :, ::-1])).permute(2, 0, 1).float() / 255
+    boxes, labels, keypoints = objects(1 if system.startswith("keypoint") else 90)
+    some = {
+        "boxes": boxes,
+        "labels": labels + 1,
+        "masks": torch.ones(len(boxes), *SIZES[0], dtype=torch.uint8),
+        "keypoints": keypoints,
+    }
+    nobody = {name: each[:0] for name, each in some.items()}
+    with torch.no_grad():
+        found = net([rgb, rgb.flip(2)], [some, nobody])
+    return {name.removeprefix("loss_"): value.numpy() for name, value in found.items()}
+
+
+EVERYTHING = 10**6
+
+
+def objects(classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Two objects of a picture of SIZES[0]: boxes (2, 4), labels (2,) from 0, keypoints (2, 17, 3)."""
+    boxes = torch.tensor([[40.0, 30, 200, 220], [101.5, 60.25, 300, 250]])
+    rng = np.random.default_rng([SEED, 4])
+    places = torch.from_numpy(rng.uniform(-0.1, 1.1, (2, 17, 2)).astype(np.float32))  # some lie outside
+    keypoints = boxes[:, None, :2] + places * (boxes[:, None, 2:] - boxes[:, None, :2])
+    visible = torch.from_numpy(rng.integers(0, 3, (2, 17, 1)).astype(np.float32))
+    return boxes, torch.tensor([0, min(4, classes - 1)]), torch.cat([keypoints, visible], -1)
 
 
 def boxes_about(rng: np.random.Generator, count: int, side: float) -> Tensor:
@@ -173,6 +213,7 @@ def main() -> None:
     for system in NETS:
         shapes = shapes_of(torchvision_net(system, SIZES[0]))
         recorded[f"{system}/names"] = np.array([fingerprint(shapes), str(len(shapes))])
+        recorded |= {f"{system}/losses/{name}": value for name, value in losses(system).items()}
         for number, size in enumerate(SIZES):
             recorded |= {f"{system}/{number}/{name}": value for name, value in run(system, size).items()}
     np.savez_compressed(RECORD, **recorded)

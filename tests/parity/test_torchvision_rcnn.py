@@ -1,6 +1,7 @@
 """Our R-CNNs against torchvision's, both with the weights of one seed, on recorded results."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,21 @@ from torch import Tensor
 
 from bodystream.models.nets.rcnn.anchors import level_anchors, strides
 from bodystream.models.nets.rcnn.boxes import BOX_WEIGHTS, decode, encode, nms, nms_within
+from bodystream.models.nets.rcnn.losses import Targets, rcnn_losses
 from bodystream.models.nets.rcnn.pooling import roi_align
 from bodystream.models.nets.rcnn.system import SYSTEMS, Rcnn
 from bodystream.models.weights.random import random_rcnn
 from tests.parity.record_torchvision_rcnn import (
     ANCHORS,
     EVERY,
+    EVERYTHING,
     KEPT,
     NETS,
     RECORD,
     SEED,
     SIZES,
     fingerprint,
+    objects,
     operation_boxes,
     operation_codes,
     operation_rois,
@@ -60,6 +64,36 @@ def test_detections_are_torchvisions(recorded: Recorded, system: str, number: in
     assert_detects(system, number, results_of(recorded, system, number), first_label=1)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("system", NETS)
+def test_losses_are_torchvisions(recorded: Recorded, system: str) -> None:
+    spec = replace(SYSTEMS[system], rpn_samples=EVERYTHING, box_samples=EVERYTHING, head_samples=EVERYTHING)
+    net = random_rcnn(spec, SEED)
+    images = torch.from_numpy(picture(SIZES[0]))[None]
+    boxes, labels, keypoints = objects(spec.classes)
+    whole = torch.tensor([[0.0, 0, SIZES[0][1], SIZES[0][0]]]).expand(2, 4)
+    some = Targets(boxes, labels, frames=whole, masks=torch.ones(2, *SIZES[0]), keypoints=keypoints)
+    nobody = Targets(
+        boxes[:0], labels[:0], frames=whole[:0], masks=torch.ones(0, *SIZES[0]), keypoints=keypoints[:0]
+    )
+    with torch.no_grad():
+        found = rcnn_losses(net, net.normalised(torch.cat([images, images.flip(2)])), [some, nobody])
+    expected = results_of(recorded, system, "losses")
+    assert {LOSSES[name] for name in expected} == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[LOSSES[name]].item(), value, rtol=1e-4, err_msg=name)
+
+
+LOSSES = {
+    "objectness": "objectness",
+    "rpn_box_reg": "rpn_box",
+    "classifier": "class",
+    "box_reg": "box",
+    "mask": "mask",
+    "keypoint": "keypoint",
+}
+
+
 @pytest.mark.parametrize("sampling", [2, 0])
 @pytest.mark.parametrize("aligned", [False, True])
 def test_roi_align_is_torchvisions(recorded: Recorded, sampling: int, aligned: bool) -> None:
@@ -94,8 +128,8 @@ def test_anchors_are_torchvisions(recorded: Recorded) -> None:
     np.testing.assert_array_equal(torch.cat(found)[::ANCHORS], recorded["ops/anchors"])
 
 
-def results_of(recorded: Recorded, system: str, number: int) -> Recorded:
-    """By short name, what was recorded of a system and a picture."""
+def results_of(recorded: Recorded, system: str, number: int | str) -> Recorded:
+    """By short name, what was recorded of a system and a picture, or its losses."""
     start = f"{system}/{number}/"
     return {name.removeprefix(start): value for name, value in recorded.items() if name.startswith(start)}
 
