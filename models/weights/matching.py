@@ -1,14 +1,11 @@
 """Tensors of a file put into a network: one to one, with a full account of what does not fit."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-
-Shape = tuple[int, ...]
-Rename = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +53,27 @@ class Report:
         )
 
 
-def put(net: nn.Module, tensors: Mapping[str, Tensor], rename: Rename) -> None:
+def put(net: nn.Module, tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
     """Put tensors that `compare` found to fit into the network, cast to its types; others stay away."""
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        renamed.setdefault(rename(name), tensor)
+        renamed.setdefault(names[name], tensor)
     with torch.no_grad():
         for name, target in net.state_dict().items():
             if name in renamed:
                 target.copy_(renamed[name])
 
 
-def compare(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], rename: Rename) -> Report:
-    """The account of a file's tensors against a network's state. Values are not looked at."""
+def compare(
+    expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], names: Mapping[str, str]
+) -> Report:
+    """The account of a file's tensors against a network's state, whose names `names` has for each of the file's.
+
+    Values are not looked at.
+    """
     targets: dict[str, list[str]] = {}
     for name in tensors:
-        targets.setdefault(rename(name), []).append(name)
+        targets.setdefault(names[name], []).append(name)
     missing, ignored, misfits, matched = [], [], [], []
     for name, wanted in expected.items():
         if name not in targets:
@@ -84,9 +86,9 @@ def compare(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], renam
         else:
             matched.append(name)
     unexpected = []
-    for target, names in targets.items():
+    for target, sources in targets.items():
         # Two that come to one name: the first is taken, and the others are told of.
-        for name in names[1:] if target in expected else names:
+        for name in sources[1:] if target in expected else sources:
             if reason := _unneeded(target) or _unneeded(name):
                 ignored.append((name, reason))
             else:

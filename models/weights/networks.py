@@ -63,9 +63,9 @@ def load(weights: WeightsSpec, path: Path | None, kinds: tuple[Kind, ...]) -> tu
     if found.system is None or not found.fits:
         raise _mismatch(path, weights.system, found)
     system = _of_kind(found.system, kinds)
-    tensors, rename, _ = named(found.checkpoint)
-    net = build(system, _classes(system, tensors, rename))
-    matching.put(net, tensors, rename)
+    tensors, names, _ = named(found.checkpoint)
+    net = build(system, _classes(system, tensors, names))
+    matching.put(net, tensors, names)
     return system, net.eval()
 
 
@@ -81,14 +81,14 @@ def recognise(content: Checkpoint, system: str | None = None) -> Examination:
     """As `examine`, of what was read."""
     if system is not None:
         kind_of(system)  # raises for a name that is not known
-    tensors, rename, layout = named(content)
+    tensors, names, layout = named(content)
     if system is None and content.metadata.get("system") in NAMES:
         system = content.metadata["system"]  # as `bodystream train` writes
-    renamed = {rename(name) for name in tensors}
+    ours = set(names.values())
     reports = {
-        name: matching.compare(shapes(name, _classes(name, tensors, rename)), tensors, rename)
+        name: matching.compare(shapes(name, _classes(name, tensors, names)), tensors, names)
         for name in NAMES
-        if name == system or (system is None and _share(renamed, shapes(name)) > LIKE)
+        if name == system or (system is None and _share(ours, shapes(name)) > LIKE)
     }
     nearest = min(reports, key=lambda name: reports[name].faults, default=None)
     return Examination(content, layout, nearest, reports[nearest] if nearest else None)
@@ -97,13 +97,15 @@ def recognise(content: Checkpoint, system: str | None = None) -> Examination:
 LIKE = 0.5  # of a system's names that a file must have to be said to look like it
 
 
-def named(content: Checkpoint) -> tuple[Mapping[str, Tensor], Callable[[str], str], str]:
-    """A file's tensors, what brings their names to those of the networks here, and whose names they are."""
+def named(content: Checkpoint) -> tuple[Mapping[str, Tensor], Mapping[str, str], str]:
+    """A file's tensors, for each of its names that of the networks here, and whose names they are."""
+    tensors = content.tensors
     if content.format == "caffe":
-        return vnect.from_caffe(content.tensors), str, "Caffe"
-    if detectron2.is_named_so(content.tensors):
-        return content.tensors, detectron2.our_name, "detectron2"
-    return content.tensors, torchvision.current_name, "torchvision"
+        tensors = vnect.from_caffe(tensors)
+        return tensors, {name: name for name in tensors}, "Caffe"
+    if detectron2.is_named_so(tensors):
+        return tensors, {name: detectron2.our_name(name) for name in tensors}, "detectron2"
+    return tensors, {name: torchvision.current_name(name) for name in tensors}, "torchvision"
 
 
 def build(system: str, classes: int | None = None) -> nn.Module:
@@ -131,7 +133,7 @@ def shapes(system: str, classes: int | None = None) -> Mapping[str, Tensor]:
         return build(system, classes).state_dict()
 
 
-def _classes(system: str, tensors: Mapping[str, Tensor], rename: Callable[[str], str]) -> int | None:
+def _classes(system: str, tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> int | None:
     """How many classes a file of that system is for, where it need not be as many as the published ones have."""
     kind = kind_of(system)
     if kind == "classifier":
@@ -140,7 +142,7 @@ def _classes(system: str, tensors: Mapping[str, Tensor], rename: Callable[[str],
         last = "roi_heads.box_predictor.cls_score.bias"
     else:
         return None
-    outputs = next((each.numel() for name, each in tensors.items() if rename(name) == last), None)
+    outputs = next((each.numel() for name, each in tensors.items() if names[name] == last), None)
     if kind == "classifier":
         return outputs
     return 1 if outputs == 2 else None  # of more classes nobody could say which is the person

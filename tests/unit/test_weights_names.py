@@ -174,12 +174,12 @@ def test_round_trip_through_a_detectron2_pickle(tmp_path: Path, system: str) -> 
     path = tmp_path / "model_final.pkl"
     path.write_bytes(pickle.dumps({"model": model | extra, "__author__": "Detectron2 Model Zoo"}))
 
-    tensors, rename, layout = networks.named(read(path))
+    tensors, names, layout = networks.named(read(path))
     other = Rcnn(tiny(system))
-    report = matching.compare(other.state_dict(), tensors, rename)
+    report = matching.compare(other.state_dict(), tensors, names)
     assert (layout, report.faults, len(report.ignored)) == ("detectron2", 0, 6)
     assert {name for name, _ in report.ignored} == extra.keys()
-    matching.put(other, tensors, rename)
+    matching.put(other, tensors, names)
     for name, tensor in net.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor)
 
@@ -229,7 +229,7 @@ def test_every_entry_of_both_sides_is_accounted_for() -> None:
         "pixel_std": torch.zeros(3),
         "head.weight": torch.zeros(1),
     }
-    report = matching.compare(Small().state_dict(), file, lambda name: name.removesuffix(".copy"))
+    report = matching.compare(Small().state_dict(), file, {name: name.removesuffix(".copy") for name in file})
     assert report.matched == ("conv.weight", "bn.running_mean")
     assert report.missing == ("bn.bias", "bn.running_var")
     assert report.unexpected == ("bn.running_mean.copy", "head.weight")
