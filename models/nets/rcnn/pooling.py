@@ -87,48 +87,52 @@ def _pool(
     cells = torch.tensor([len(each) * each.shape[2] * each.shape[3] for each in maps], device=level.device)
     first = (cells.cumsum(0) - cells)[level] + rois[:, 0].long() * (heights * widths).long()  # (R,)
 
-    corners = rois[:, 1:].detach() * (scale * 0.5**level)[:, None] - (
-        0.5 if aligned else 0.0
-    )  # (R, 4), cells
+    in_cells = (scale * 0.5**level)[:, None]  # (R, 1)
+    corners = rois[:, 1:].detach() * in_cells - (0.5 if aligned else 0.0)  # (R, 4)
     size = corners[:, 2:] - corners[:, :2]  # (R, 2)
-    if not aligned:
-        size = size.clamp(min=1)
-    step = size / output  # (R, 2), of a bin
+    step = (size if aligned else size.clamp(min=1)) / output  # (R, 2), of a bin
     samples = torch.full_like(step, sampling) if sampling else torch.ceil(step)  # (R, 2)
 
     groups, group_of = torch.unique(samples, dim=0, return_inverse=True)
-    parts = []
-    members_of = []
+    bins, members = [], []
     for number, (across, down) in enumerate(groups.long().tolist()):
-        members = (group_of == number).nonzero()[:, 0]  # (r,)
-        members_of.append(members)
-        columns, of_columns = _taps(corners[members, 0], step[members, 0], output, across, widths[members])
-        rows, of_rows = _taps(corners[members, 1], step[members, 1], output, down, heights[members])
-        row_length = widths[members].long()[:, None, None]
-        start = first[members, None, None] + rows * row_length  # (r, output, taps)
-        index = start[:, :, None, :, None] + columns[:, None, :, None, :]  # (r, output, output, taps, taps)
-        weight = of_rows[:, :, None, :, None] * of_columns[:, None, :, None, :]
-        count = len(members) * output * output
-        parts.append(
-            F.embedding_bag(
-                index.reshape(count, -1),
-                table,
-                per_sample_weights=weight.reshape(count, -1).to(table.dtype),
-                mode="sum",
-            ).view(len(members), output * output, channels)
-        )  # (r, output², C)
-    bins = parts[0] if len(parts) == 1 else torch.cat(parts)[torch.cat(members_of).argsort()]
-    return bins.permute(0, 2, 1).reshape(len(rois), channels, output, output)  # (R, C, output, output)
+        own = (group_of == number).nonzero()[:, 0]  # (r,)
+        columns = _taps(corners[own, 0], step[own, 0], output, across, widths[own])
+        rows = _taps(corners[own, 1], step[own, 1], output, down, heights[own])
+        bins.append(_bins(table, first[own], widths[own].long(), rows, columns))  # (r, output², C)
+        members.append(own)
+    pooled = bins[0] if len(bins) == 1 else torch.cat(bins)[torch.cat(members).argsort()]  # (R, output², C)
+    return pooled.transpose(1, 2).reshape(len(rois), channels, output, output)  # (R, C, output, output)
 
 
-def _taps(start: Tensor, step: Tensor, bins: int, samples: int, length: Tensor) -> tuple[Tensor, Tensor]:
+Taps = tuple[Tensor, Tensor]
+
+
+def _bins(table: Tensor, first: Tensor, row: Tensor, rows: Taps, columns: Taps) -> Tensor:
+    """Each bin's weighted sum of rows of the table (cells, C): (R, bins², C).
+
+    The map of box r begins at `first` (R,) and a row of it has `row` (R,) cells.
+    """
+    start = first[:, None, None] + rows[0] * row[:, None, None]  # (R, bins, taps)
+    index = start[:, :, None, :, None] + columns[0][:, None, :, None, :]  # (R, bins, bins, taps, taps)
+    weights = rows[1][:, :, None, :, None] * columns[1][:, None, :, None, :]  # (R, bins, bins, taps, taps)
+    count, bins = rows[0].shape[:2]
+    sums = F.embedding_bag(
+        index.reshape(count * bins * bins, -1),
+        table,
+        per_sample_weights=weights.reshape(count * bins * bins, -1).to(table.dtype),
+        mode="sum",
+    )  # (R · bins², C)
+    return sums.view(count, bins * bins, -1)
+
+
+def _taps(start: Tensor, step: Tensor, bins: int, samples: int, length: Tensor) -> Taps:
     """Along one axis of `length` cells (R,): which cells each bin reads, int64 (R, bins, taps), and their weights.
 
     Samples farther than a cell outside count nothing; those nearer are moved onto the edge.
     """
-    within = (torch.arange(max(samples, 1), device=start.device) + 0.5) / max(
-        samples, 1
-    )  # (samples,), of a bin
+    some = max(samples, 1)
+    within = (torch.arange(some, device=start.device) + 0.5) / some  # (samples,), of a bin
     bin_of = torch.arange(bins, device=start.device)
     places = start[:, None, None] + (bin_of[:, None] + within) * step[:, None, None]  # (R, bins, samples)
     last = (length - 1)[:, None, None]
@@ -136,7 +140,7 @@ def _taps(start: Tensor, step: Tensor, bins: int, samples: int, length: Tensor) 
     places = torch.minimum(places.clamp(min=0), last)
     low = places.floor()
     above = places - low
-    weights = torch.cat([1 - above, above], dim=-1) * torch.cat([counts, counts], dim=-1) / max(samples, 1)
+    weights = torch.cat([1 - above, above], dim=-1) * torch.cat([counts, counts], dim=-1) / some
     cells = torch.cat([low, torch.minimum(low + 1, last)], dim=-1).long()  # (R, bins, 2 · samples)
     return cells, weights
 
