@@ -15,6 +15,8 @@ Kind = Literal["rcnn", "densepose", "vnect", "semantic", "classifier"]
 SYSTEMS: Mapping[Kind, tuple[str, ...]] = {
     "rcnn": (
         "faster-rcnn-r50-fpn",
+        "faster-rcnn-vgg16-fpn",
+        "faster-rcnn-densenet121-fpn",
         "mask-rcnn-r50-fpn",
         "keypoint-rcnn-r50-fpn",
         "faster-rcnn-r50-fpn-d2",

@@ -62,7 +62,8 @@ def random_rcnn(spec: Spec, seed: int) -> Rcnn:
     net = Rcnn(spec)
     fill_rcnn(net, seed, person=spec.person + (1 if spec.background_first else 0))
     with torch.no_grad():
-        net.backbone.body.conv1.weight.div_(max(1.0, PIXEL_STD / spec.std[0]))
+        first = next(each for each in net.backbone.parameters() if each.dim() > 1)
+        first.div_(max(1.0, PIXEL_STD / spec.std[0]))
     return net.eval()
 
 

@@ -1,5 +1,6 @@
 """Classifiers and trunks: sizes, names, variants. Their values are compared in tests/parity."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from bodystream.models.nets.backbones.densenet import DenseNet
 from bodystream.models.nets.backbones.googlenet import GoogLeNet
 from bodystream.models.nets.backbones.lenet import LeNet5, squash
 from bodystream.models.nets.backbones.resnet import LAYERS, Norm, resnet
+from bodystream.models.nets.backbones.trunks import trunk
+from bodystream.models.nets.backbones.vgg import Vgg16
 from bodystream.models.weights.random import fill
 from bodystream.models.zoo import find
 
@@ -82,6 +85,27 @@ def test_stages_of_a_resnet(name: str):
         (net.channels[3], 3, 3),
     ]
     assert not any(word.startswith("fc") for word in net.state_dict())
+
+
+@pytest.mark.parametrize("name", ["vgg16", "densenet121", "resnet18"])
+def test_trunks_of_a_pyramid(name: str):
+    net = trunk(name, norm=nn.BatchNorm2d, width=64, stride_in_1x1=False)
+    with torch.inference_mode():
+        stages = net.eval().stages(torch.zeros(1, 3, 64, 96))
+    assert [tuple(each.shape[1:]) for each in stages] == [
+        (channels, 16 >> k, 24 >> k) for k, channels in enumerate(net.channels)
+    ]
+    assert not any(word.startswith(("classifier", "fc")) for word in net.state_dict())
+
+
+@pytest.mark.parametrize("make", [Vgg16, DenseNet])
+def test_the_last_stage_is_what_the_classifier_sees(make: Callable[[], nn.Module]):
+    net = make().eval()
+    pictures = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        top = net.stages(pictures)[-1]
+        whole = net.features(pictures)
+    assert torch.equal(top, torch.relu(whole))  # VGG's is nowhere below 0
 
 
 def test_dilation_in_place_of_stride():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bodystream.models.nets.backbones.fpn import FeaturePyramid
 from bodystream.models.nets.backbones.norm import norm
-from bodystream.models.nets.backbones.resnet import ResNet, resnet
+from bodystream.models.nets.backbones.trunks import Trunk, trunk
 from bodystream.models.nets.rcnn import box_head, densepose_head, keypoint_head, mask_head
 from bodystream.models.nets.rcnn.anchors import level_anchors, strides
 from bodystream.models.nets.rcnn.boxes import clip, large, nms_within
@@ -33,7 +33,7 @@ DIVISOR = 32  # H and W of the network's input are multiples of it, so that the 
 class Spec:
     """What an R-CNN is made of."""
 
-    trunk: str  # "resnet18", "resnet50", "resnet101"
+    trunk: str  # see `backbones.trunks`
     classes: int  # without background: 90 (torchvision's COCO ids, 1 first), 80 (detectron2's), 1
     person: int  # index of person among them
     mean: tuple[float, float, float]  # of pixels of 0..255, channels in the order of `bgr`
@@ -117,6 +117,9 @@ DENSEPOSE_LEGACY = replace(DENSEPOSE, decoder=False, coarse=15, dense_bins=14)
 
 SYSTEMS: Mapping[str, Spec] = {
     "faster-rcnn-r50-fpn": TORCHVISION,
+    # The trunks of the papers before ResNet, in the same pyramid; nobody publishes weights of these.
+    "faster-rcnn-vgg16-fpn": replace(TORCHVISION, trunk="vgg16"),
+    "faster-rcnn-densenet121-fpn": replace(TORCHVISION, trunk="densenet121"),
     "mask-rcnn-r50-fpn": replace(TORCHVISION, mask=True),
     "keypoint-rcnn-r50-fpn": replace(TORCHVISION, classes=1, keypoints=17),
     "faster-rcnn-r50-fpn-d2": DETECTRON2,
@@ -181,9 +184,8 @@ class Backbone(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        self.body: ResNet = resnet(
+        self.body: Trunk = trunk(
             spec.trunk,
-            classes=0,
             norm=norm(spec.norm, spec.norm_eps),
             width=spec.width,
             stride_in_1x1=spec.stride_in_1x1,
