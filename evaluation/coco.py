@@ -113,7 +113,7 @@ def read_annotations(path: Path) -> Any:
         person.setdefault("iscrowd", 0)
     truth = COCO()
     truth.dataset = content | {"annotations": persons}
-    with _quiet():
+    with quiet():
         truth.createIndex()
     return truth
 
@@ -207,7 +207,7 @@ def _average_precision(truth: Any, found: list[dict[str, Any]], kind: str) -> tu
     """AP over IoU or OKS .50 to .95, and AP at .50; 0 where nothing was found, as COCO counts it."""
     if not found:
         return 0.0, 0.0
-    with _quiet():
+    with quiet():
         # loadRes changes the records it is given, so it gets its own.
         evaluation = COCOeval(truth, truth.loadRes([dict(record) for record in found]), kind)
         evaluation.params.catIds = [PERSON]
@@ -217,6 +217,6 @@ def _average_precision(truth: Any, found: list[dict[str, Any]], kind: str) -> tu
     return float(evaluation.stats[0]), float(evaluation.stats[1])
 
 
-def _quiet() -> contextlib.AbstractContextManager[Any]:
+def quiet() -> contextlib.AbstractContextManager[Any]:
     """Keep pycocotools from printing: stdout is for data."""
     return contextlib.redirect_stdout(io.StringIO())

@@ -25,7 +25,7 @@ from bodystream.training.learner import CHECKPOINT, CURVE, Listener, Settings, o
 from bodystream.training.loop import train
 from bodystream.training.rcnn.samples import UNKNOWN, MadeUp, Sample, apart
 from bodystream.training.rcnn.scenes import Scenes
-from bodystream.training.rcnn.task import LOSSES, RCNN, loss, sources, targets
+from bodystream.training.rcnn.task import LOSSES, RCNN, WEIGHTS, loss, sources, targets
 from bodystream.training.rcnn.validation import (
     SCORES,
     Found,
@@ -94,7 +94,8 @@ def test_the_loss_falls_on_scenes_seen_again(batch: tuple[np.ndarray, ...]):
         optimiser.step()
         told.append(losses.detach())
     assert told[0].shape == (1 + len(LOSSES),)
-    assert told[0][0] == pytest.approx(told[0][1:].sum().item(), rel=1e-5)
+    weighted = [WEIGHTS.get(name, 1) * each for name, each in zip(LOSSES, told[0][1:].tolist(), strict=True)]
+    assert told[0][0] == pytest.approx(sum(weighted), rel=1e-5)
     first, last = torch.stack(told[:3]).mean(0), torch.stack(told[-3:]).mean(0)
     assert last[0] < 0.5 * first[0]
     fallen = dict(zip(LOSSES, (last < first)[1:].tolist(), strict=True))
