@@ -17,7 +17,7 @@ from bodystream.cli import main
 from bodystream.models.systems import parse
 from bodystream.models.weights.correspondence import load_correspondence
 from bodystream.models.weights.lift import load_lift
-from bodystream.models.weights.rcnn import load_rcnn
+from bodystream.models.weights.networks import load
 from bodystream.training import learner, motion
 
 SHORT = ["--samples", "16", "--batch", "4", "--held-out", "4", "--processes", "1", "--device", "cpu"]
@@ -81,7 +81,7 @@ def test_rcnn_is_trained_on_scenes(tmp_path, capsys):
     assert "box ap50" in head and "part accuracy" in head and "objectness" in head
     assert (first.split()[0], last.split()[0]) == ("0", "2")
     weights = tmp_path / "rcnn-s.safetensors"
-    assert load_rcnn(parse(str(weights)), weights)[0] == "rcnn-s"
+    assert load(parse(str(weights)), weights, ("rcnn",))[0] == "rcnn-s"
 
 
 @pytest.mark.usefixtures("_small")

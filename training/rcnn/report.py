@@ -21,8 +21,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bodystream.evaluation.coco import quiet
+from bodystream.models.nets.rcnn.system import Rcnn
 from bodystream.models.systems import parse
-from bodystream.models.weights.rcnn import load_rcnn
+from bodystream.models.weights.networks import load
 from bodystream.training.rcnn.coco import Annotated
 from bodystream.training.rcnn.samples import Sample, sample_of
 from bodystream.training.rcnn.task import sources
@@ -54,7 +55,8 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    _, net = load_rcnn(parse(str(given.weights)), given.weights)
+    _, net = load(parse(str(given.weights)), given.weights, ("rcnn",))
+    assert isinstance(net, Rcnn)
     _, held_out = sources(given.poses, given.data)
     if isinstance(held_out, Annotated):
         samples = held_out.samples(given.seed)
