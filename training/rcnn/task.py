@@ -88,7 +88,7 @@ def targets(
 LOSSES = ("objectness", "rpn_box", "class", "box", "mask", "coarse", "fine", "uv")
 # After 4,000 samples the gradient of "coarse", which says what the mask says, was the largest in the trunk, half as
 # large again as that of the parts, which are learnt last. Now it is the parts' that is largest.
-WEIGHTS = {"coarse": 0.5, "fine": 2.0, "uv": 2.0}
+WEIGHTS = {"coarse": 0.5, "fine": 4.0, "uv": 2.0}
 
 
 def made() -> Rcnn:
