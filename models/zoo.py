@@ -86,6 +86,9 @@ class Entry:
     paper: str
     note: str = ""
     system: str = ""  # of models/systems.py, whose published weights these are
+    md5: str = (
+        ""  # its first digits, where those are what is published: of use against a broken download only
+    )
     megabytes: float | None = None  # as published, where `bytes` is None
     notice: str = ""  # what the user is told before the download
     commercial: bool = True  # False where the makers, or the makers of the training data, forbid such use
@@ -306,7 +309,10 @@ def _torchvision(
 
 
 def _detectron2(use: Use, folder: str, system: str, file: str, measured: str, paper: str) -> Entry:
-    """Weights of detectron2's model zoo, whose sizes and sha256 are not published."""
+    """Weights of detectron2's model zoo, whose sizes and sha256 are not published.
+
+    MODEL_ZOO.md says that its files' names end in the first digits of their md5; DensePose's pages do not.
+    """
     free = use != "densepose"
     return Entry(
         name=system,
@@ -319,6 +325,7 @@ def _detectron2(use: Use, folder: str, system: str, file: str, measured: str, pa
         paper=paper,
         note=f"detectron2's; published: {measured}",
         system=system,
+        md5=PurePosixPath(file).stem.rpartition("_")[2] if free else "",
         notice=CC_BY_SA_NOTICE if free else DENSEPOSE_NOTICE,
         commercial=free,
     )

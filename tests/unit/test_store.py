@@ -221,6 +221,14 @@ def test_the_first_digits_must_be_those_that_are_published(cache: Path, tmp_path
     assert files_of(cache) == set()
 
 
+def test_the_first_digits_of_an_md5_are_compared_too(cache: Path, tmp_path: Path):
+    (net,) = published(tmp_path / "net.pkl", ONE, 0)
+    assert "instead of 000000" in corrupt(cache, (replace(net, md5="000000"),), "net")
+    assert files_of(cache) == set()
+    md5 = hashlib.md5(ONE).hexdigest()[:6]
+    assert store.fetch("net", cache=cache, zoo=(replace(net, md5=md5),)).read_bytes() == ONE
+
+
 def test_a_file_of_unknown_size_has_an_end(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     zoo = published(tmp_path / "net.pkl", bytes(5000), 0)
     monkeypatch.setattr(download, "MOST_BYTES", 4000)

@@ -37,6 +37,8 @@ def test_what_others_publish_is_complete(entry: Entry):
         assert entry.megabytes is not None
     else:
         assert entry.sha256 == ""
+        assert not entry.md5 or entry.origin.url.endswith(f"_{entry.md5}.pkl")
+        assert bool(entry.md5) == (entry.stage == "rcnn")
         assert entry.licence.startswith("CC-BY-SA-3.0")
 
 
