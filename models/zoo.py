@@ -262,9 +262,21 @@ DETECTRON2_DENSEPOSE = (
         DENSEPOSE_PAPER,
     ),
     (
+        "densepose-r50-fpn-s1x-legacy",
+        "densepose_rcnn_R_50_FPN_s1x_legacy/164832157/model_final_d366fa.pkl",
+        "GPS AP 52.1",
+        DENSEPOSE_PAPER,
+    ),
+    (
         "densepose-r101-fpn-s1x",
         "densepose_rcnn_R_101_FPN_s1x/165712084/model_final_c6ab63.pkl",
         "GPS AP 64.5",
+        DENSEPOSE_PAPER,
+    ),
+    (
+        "densepose-r101-fpn-s1x-legacy",
+        "densepose_rcnn_R_101_FPN_s1x_legacy/164832182/model_final_10af0e.pkl",
+        "GPS AP 53.2",
         DENSEPOSE_PAPER,
     ),
     (
