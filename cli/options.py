@@ -120,6 +120,12 @@ NetSize = Annotated[
 Proposals = Annotated[
     int, typer.Option(min=1, help="Boxes that an R-CNN looks at for people.", rich_help_panel=NETS)
 ]
+TwoScales = Annotated[
+    bool,
+    typer.Option(
+        "--two-scales", help="VNect sees everybody at two sizes and averages: slower.", rich_help_panel=NETS
+    ),
+]
 SEMANTIC = ("fcn", "deeplab-v1", "deeplab-v2", "deeplab-v3")  # what systems' names begin with
 SegmentNet = Annotated[
     Literal["lite", "full", "heavy", "fcn", "deeplab-v1", "deeplab-v2", "deeplab-v3"],
@@ -293,7 +299,7 @@ LIGHT_ALONE = {
     "detect_every": "--detect-every",
     "flip_repair": "--flip-repair",
 }
-RCNN_ALONE = {"proposals": "--proposals"}
+RCNN_ALONE = {"proposals": "--proposals", "two_scales": "--two-scales"}
 OWN_WEIGHTS = {"weights": "--weights", "net_size": "--net-size"}  # the R-CNN chain's, and a semantic net's
 
 

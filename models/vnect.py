@@ -20,7 +20,7 @@ HIGHER, WIDER = 1.4, 1.8
 # Location maps count decimetres: both public ports of the authors' demo multiply, one by 100 for mm, the other by 10
 # for cm (XinArkh/VNect, timctho/VNect-tensorflow); x right, y down, z away.
 UNIT_M = 0.1
-TWO_SCALES = (1.0, 0.7)  # of the crop, whose maps the ports average
+ONE_SCALE, TWO_SCALES = (1.0,), (1.0, 0.7)  # of the crop; the ports average the maps of the latter
 HIPS = [VNECT_KEYPOINTS.index(name) for name in ("left_hip", "right_hip")]
 FLOOR = 1e-6  # of a heatmap, below which its logarithm says nothing
 
@@ -35,7 +35,7 @@ class VnectNet:
     `scales`: the crop is seen at each, 1 and smaller, and the maps are averaged; each costs a run of the network.
     """
 
-    def __init__(self, session: Session, scales: Sequence[float] = (1.0,)) -> None:
+    def __init__(self, session: Session, scales: Sequence[float] = ONE_SCALE) -> None:
         self._session, self._scales = session, scales
 
     def __call__(self, image: NDArray[np.uint8], boxes_xyxy: Floats) -> tuple[Floats, Floats]:

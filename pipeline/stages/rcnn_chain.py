@@ -13,7 +13,7 @@ from bodystream.models.keypoints import COCO_KEYPOINTS, VNECT_KEYPOINTS, layout_
 from bodystream.models.rcnn import conventions
 from bodystream.models.runtime import Session
 from bodystream.models.semantic import SemanticNet
-from bodystream.models.vnect import VnectNet
+from bodystream.models.vnect import ONE_SCALE, TWO_SCALES, VnectNet
 from bodystream.pipeline.filters import PRESETS
 from bodystream.pipeline.lens import Lens
 from bodystream.pipeline.stages.follow import Follow
@@ -47,6 +47,7 @@ class RcnnChoices:
     dense: bool = True  # where a checkpoint has a head for it
     pose3d: bool = True  # where there is VNect
     semantic: bool = False  # masks by the semantic checkpoint in place of the mask head
+    two_scales: bool = False  # of VNect's crops, whose maps are averaged
     max_people: int = 20
     min_score: float = 0.5
     smooth: str = "vnect"  # or "mediapipe", "off"
@@ -174,7 +175,7 @@ def _stages(
         yield DenseMaps(*head(DENSE, "dense"))
     if VNECT in plan.by:
         net, models = opened(VNECT, "vnect")
-        yield Vnect(VnectNet(net), models)
+        yield Vnect(VnectNet(net, TWO_SCALES if choices.two_scales else ONE_SCALE), models)
     if plan.keypoints and choices.smooth != "off":
         yield Steady(PRESETS[choices.smooth])
     if plan.poses(choices):

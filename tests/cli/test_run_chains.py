@@ -13,6 +13,7 @@ TEST = "test:size=64x48,rate=25,frames=2"
     ("flags", "words"),
     [
         ("--proposals 50", ["--proposals", "--chain rcnn"]),
+        ("--two-scales", ["--two-scales", "--chain rcnn"]),
         ("--weights random:0", ["--weights", "--chain rcnn"]),
         ("--net-size 640x480", ["--net-size", "--chain rcnn"]),
         ("--chain rcnn --detect picodet-s", ["--detect", "--chain light"]),
@@ -47,8 +48,8 @@ def test_a_config_s_flag_counts_as_typed(tmp_path, capsys):
 def test_settings_say_only_what_ran():
     assert {"detect", "lift", "segment", "dense"} <= o.foreign_flags("rcnn", "full", "dense-s")
     assert not {"segment", "dense"} & o.foreign_flags("rcnn", "fcn", "off")
-    assert o.foreign_flags("light", "full", "dense-s") == {"proposals", "weights", "net_size"}
-    assert o.foreign_flags("light", "deeplab-v3", "dense-s") == {"proposals"}
+    assert o.foreign_flags("light", "full", "dense-s") == {"proposals", "two_scales", "weights", "net_size"}
+    assert o.foreign_flags("light", "deeplab-v3", "dense-s") == {"proposals", "two_scales"}
 
 
 @pytest.mark.parametrize(
