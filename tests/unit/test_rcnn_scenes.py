@@ -14,10 +14,13 @@ from bodystream.errors import SourceNotFound, SourceUnreadable, UsageError
 from bodystream.models.body.raster import render
 from bodystream.models.keypoints import COCO_KEYPOINTS
 from bodystream.training import motion
+from bodystream.training.people import rest_normals
 from bodystream.training.rcnn import coco
 from bodystream.training.rcnn.backgrounds import background
+from bodystream.training.rcnn.clothes import detailed
 from bodystream.training.rcnn.samples import UNKNOWN, MadeUp, Sample, apart, sample_of
 from bodystream.training.rcnn.scenes import SEEN_PX, Scene, Scenes
+from bodystream.training.rendered import painted
 
 SIZE = (96, 128)
 
@@ -118,6 +121,18 @@ def test_a_sample_holds_what_the_scene_does(scenes: list[Scene]):
     assert all(len(each) == 3 for each in batch)
     first = next(apart(batch))
     assert np.array_equal(first.image, scenes[0].image)
+
+
+def test_clothes_tell_front_from_back():
+    rng = np.random.default_rng(0)
+    plain = [painted(rng) for _ in range(12)]
+    changed = np.stack([np.abs(detailed(each, rng).colours - each.colours).max(1) > 0.05 for each in plain])
+    z = rest_normals()[:, 2]
+    assert changed[:, z < -0.3].mean() > 2 * changed[:, z > 0.3].mean() > 0
+    assert not changed[:, np.abs(z) < 0.2].any(0).all()
+    again = detailed(plain[0], np.random.default_rng(1))
+    assert np.array_equal(again.colours, detailed(plain[0], np.random.default_rng(1)).colours)
+    assert again.colours.min() >= 0 and again.colours.max() <= 1
 
 
 def test_drawing_colours_covers_what_drawing_parts_does():

@@ -21,6 +21,7 @@ from bodystream.training.motion import rotations, windows
 from bodystream.training.people import Figure, articulated, landmarks_of, make_figure, rest_normals
 from bodystream.training.poses import Motion, about_y
 from bodystream.training.rcnn.backgrounds import background, objects
+from bodystream.training.rcnn.clothes import detailed
 from bodystream.training.rendered import Paint, painted
 
 Floats = NDArray[np.float32]
@@ -87,13 +88,13 @@ class Scenes:
 
     def _people(self, rng: np.random.Generator) -> "Iterator[_Person]":
         figures = [make_figure(rng)]
-        paints = [painted(rng)]
+        paints = [detailed(painted(rng), rng)]
         while True:
             for turns in windows(self.motion, POSES, 1, rng)[:, 0]:
                 if len(figures) < FIGURES or rng.random() < NEW_FIGURE:
                     figures = [make_figure(rng), *figures][:FIGURES]
                 if len(paints) < PAINTS or rng.random() < NEW_PAINT:
-                    paints = [painted(rng), *paints][:PAINTS]
+                    paints = [detailed(painted(rng), rng), *paints][:PAINTS]
                 yield _Person(figures[rng.integers(len(figures))], paints[rng.integers(len(paints))], turns)
 
 
