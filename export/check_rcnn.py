@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bodystream.export.check import Finding, furthest
+from bodystream.export.check import Finding, furthest, one_thread
 from bodystream.export.packed import packed
 from bodystream.export.wrap_rcnn import TOLERANCES, References, conventions_of, within
 from bodystream.models.boxes import pairwise_iou
@@ -52,26 +52,25 @@ def check_whole(
     `images` are uint8 (H, W, 3) BGR; without any, made-up ones. Findings in other precisions than fp32 are good
     wherever there are as many people.
     """
-    sessions = {name: open_session(path, device="cpu") for name, path in paths.items()}
+    sessions = {name: open_session(path, device="cpu", threads=1) for name, path in paths.items()}
     conv = replace(
         conventions_of(net, shape), min_score=-1.0
     )  # the best of any weights, however poor they are
     findings = []
-    for image in images[:2] or made_up(shape):
-        canvas, size, _ = scaled(image, conv)
-        with torch.inference_mode():
+    with one_thread(), torch.inference_mode():
+        for image in images[:2] or made_up(shape):
+            canvas, size, _ = scaled(image, conv)
             eager = _Eager(net, shape, torch.from_numpy(canvas), torch.from_numpy(size))
             everybody = eager.people()
-        trunk = sessions["trunk"].run({"image": canvas, "size": size})
-        for people in sorted({0, 1, conv.people}):
-            # Nobody is surer than 1; fewer than D would be found where there are fewer, which is told then.
-            some = replace(conv, detections=people, min_score=1.0 if people == 0 else conv.min_score)
-            found = run_heads(sessions, trunk, size, some)
-            with torch.inference_mode():
+            trunk = sessions["trunk"].run({"image": canvas, "size": size})
+            for people in sorted({0, 1, conv.people}):
+                # Nobody is surer than 1.
+                some = replace(conv, detections=people, min_score=1.0 if people == 0 else conv.min_score)
+                found = run_heads(sessions, trunk, size, some)
                 maps = eager.maps(padded(found.boxes, conv.people), [n for n in sessions if n not in SHARED])
-            what = f"{people} of {image.shape[1]}x{image.shape[0]} px"
-            expected = min(people, len(everybody[0]))
-            findings.append(_compared(what, found, everybody, maps, expected, precision))
+                what = f"{people} of {image.shape[1]}x{image.shape[0]} px"
+                expected = min(people, len(everybody[0]))
+                findings.append(_compared(what, found, everybody, maps, expected, precision))
     return findings
 
 

@@ -1,13 +1,18 @@
 """Half precision where a network computes, and whole where its numbers are places in a picture."""
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
+import onnx
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bodystream.export.to_onnx import Exportable
 from bodystream.models.nets.backbones.norm import FrozenBatchNorm
+from bodystream.models.runtime import quantise
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -76,3 +81,29 @@ def fused(conv: nn.Conv2d, norm: FrozenBatchNorm | nn.BatchNorm2d) -> nn.Conv2d:
     before = 0 if conv.bias is None else conv.bias
     both.bias = nn.Parameter((norm.bias + (before - norm.running_mean) * scale).detach())
     return both
+
+
+QUANTISED = (
+    "Conv",
+    "Relu",
+    "Add",
+    "MaxPool",
+)  # what is computed in 8 bits, so that no values leave them between
+
+
+def in_eight_bits(file: Path, feeds: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+    """Turn the backbone of a trunk's file into 8 bits, calibrated with what `feeds` show it; the file is replaced."""
+    graph = onnx.load(file).graph
+    backbone = [
+        number for number, node in enumerate(graph.node) if any(BACKBONE in each for each in node.input)
+    ]
+    part = file.with_name(f"{file.name}.int8")
+    among = graph.node[backbone[0] : backbone[-1] + 1]
+    try:
+        quantise(file, part, feeds, [node.name for node in among if node.op_type in QUANTISED])
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+BACKBONE = "backbone."  # in the names of its parameters

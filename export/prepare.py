@@ -113,7 +113,8 @@ def whole_or_not_at_all(targets: Sequence[Path]) -> Iterator[list[Path]]:
         raise ModelError(f"{target} cannot be written: {error.strerror}; name another folder") from error
     finally:
         for part in parts:
-            part.unlink(missing_ok=True)
+            if part.exists():
+                part.unlink()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,30 @@
 """A system of the R-CNN family from its weights to checked ONNX files; an R-CNN's are several, cut by `wrap_rcnn`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from bodystream.errors import OutputExists, UsageError
 from bodystream.export.check import Checked, Finding, check, raise_if_bad
 from bodystream.export.check_rcnn import Image, check_whole
 from bodystream.export.meta import OPSET, OPSETS, Origin, metadata
-from bodystream.export.precision import PRECISIONS, in_half
+from bodystream.export.precision import PRECISIONS, in_eight_bits, in_half
 from bodystream.export.prepare import whole_or_not_at_all
-from bodystream.export.to_onnx import Exportable, to_onnx
+from bodystream.export.to_onnx import Exportable, Tensors, to_onnx
 from bodystream.export.wrap_classifier import classifier_exportable
 from bodystream.export.wrap_rcnn import conventions_of, pieces
 from bodystream.export.wrap_semantic import semantic_exportable
 from bodystream.export.wrap_vnect import vnect_exportable
 from bodystream.models.nets.rcnn.system import Rcnn
 from bodystream.models.nets.vnect import Vnect
-from bodystream.models.rcnn import Shape
+from bodystream.models.rcnn import Shape, scaled
 from bodystream.models.store import Progress
-from bodystream.models.systems import SYSTEMS, WeightsSpec, kind_of
+from bodystream.models.systems import DEFAULT, SYSTEMS, WeightsSpec, kind_of
 from bodystream.models.weights.networks import load
 from bodystream.models.zoo import ZOO
 
@@ -90,6 +93,10 @@ def make(
             step(2 * number)
             name = file_name(system, piece).removesuffix(".onnx")
             to_onnx(part, drafts[piece], _metadata(name, piece, part, net, request), batch, request.opset)
+            if request.precision == "int8" and piece == "trunk":
+                in_eight_bits(
+                    drafts[piece], [_arrays(part.example(number)) for number in range(len(request.images))]
+                )
             step(2 * number + 1)
             checked[piece] = check(drafts[piece], part, (batch,) if batch else part.sizes)
         step(steps - 1)
@@ -112,7 +119,11 @@ def parts_of(system: str, net: nn.Module, request: Request) -> dict[str, Exporta
     """What is exported of a system, by piece."""
     shape, kind = request.shape, kind_of(system)
     if isinstance(net, Rcnn):
-        return pieces(net, shape, request.precision)
+        parts = pieces(net, shape, request.precision)
+        if request.images:
+            sizes = tuple(range(min(2, len(request.images))))
+            parts["trunk"] = replace(parts["trunk"], example=_seen(net, request), sizes=sizes)
+        return parts
     if isinstance(net, Vnect):
         part = vnect_exportable(net)
     elif kind == "semantic":
@@ -120,6 +131,21 @@ def parts_of(system: str, net: nn.Module, request: Request) -> dict[str, Exporta
     else:
         part = classifier_exportable(net, DIGITS_PX if system == "lenet-5" else PICTURE_PX)
     return {kind: in_half(part) if request.precision == "fp16" else part}
+
+
+def _seen(net: Rcnn, request: Request) -> Callable[[int], Tensors]:
+    """An `Exportable.example` of a trunk: the request's pictures."""
+    conv = conventions_of(net, request.shape)
+
+    def example(number: int) -> Tensors:
+        canvas, size, _ = scaled(request.images[number], conv)
+        return {"image": torch.from_numpy(canvas), "size": torch.from_numpy(size)}
+
+    return example
+
+
+def _arrays(tensors: Tensors) -> dict[str, NDArray[Any]]:
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def _metadata(name: str, piece: str, part: Exportable, net: nn.Module, request: Request) -> dict[str, str]:
@@ -132,7 +158,8 @@ def _metadata(name: str, piece: str, part: Exportable, net: nn.Module, request: 
         paper=entry.paper if entry else "",
     )
     more = {"conventions": conventions_of(net, request.shape).text()} if isinstance(net, Rcnn) else {}
-    return metadata(name, part.module, origin, request.precision, request.opset, more)
+    precision = "fp32" if request.precision == "int8" and piece != "trunk" else request.precision
+    return metadata(name, part.module, origin, precision, request.opset, more)
 
 
 def _check_request(request: Request) -> None:
@@ -144,6 +171,13 @@ def _check_request(request: Request) -> None:
         )
     if request.precision not in PRECISIONS:
         raise UsageError(f"--precision {request.precision}: expected {', '.join(PRECISIONS)}")
+    if request.precision == "int8" and kind_of(request.weights.system or DEFAULT) not in (
+        "rcnn",
+        "densepose",
+    ):
+        raise UsageError(
+            f"--precision int8 is for the backbone of an R-CNN; {request.weights.system} takes fp16"
+        )
     if (request.precision == "int8") != bool(request.images):
         raise UsageError(
             "--precision int8 and --calibrate FILES go together: 8 bits are spread by what is seen in them"
