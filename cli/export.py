@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bodystream.cli.config import ConfigFile
+from bodystream.cli.export_systems import Wishes, export_systems, print_made, rows_of, systems_among
 from bodystream.errors import OutputExists, UsageError
 
 if TYPE_CHECKING:  # the export brings torch in
@@ -17,13 +18,17 @@ if TYPE_CHECKING:  # the export brings torch in
 NETWORK_OF_STAGE = {"detect": "picodet-s", "segment": "blazepose-full", "dense": "dense-s"}
 
 
+SYSTEMS_PANEL = "Systems of the R-CNN family"
+
+
 def export(
     names: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="NAME",
-            help="A stage (detect, segment, dense), for the network that run takes by default, or a network: "
-            "picodet-s, blazepose-lite, blazepose-full, blazepose-heavy, dense-s.",
+            help="A stage (detect, segment, dense), for the network that run takes by default; a network: "
+            "picodet-s, blazepose-lite, blazepose-full, blazepose-heavy, lift-s, dense-s; or with --weights a system: "
+            "rcnn, for whichever R-CNN the weights are of, vnect, fcn-r50, deeplab-v3-r50, resnet-50 ...",
             show_default=False,
         ),
     ] = None,
@@ -39,6 +44,55 @@ def export(
             help="Freeze the batch; if not given, that of networks that look at people's crops is free.",
         ),
     ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SYSTEM=]SOURCE",
+            help="Weights of a system: a file, a name of `models list`, or random:SEED. Can be repeated.",
+            rich_help_panel=SYSTEMS_PANEL,
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH",
+            help="What pictures are scaled into, multiples of 32 px; if not given, 640x480, 320x256 for rcnn-s.",
+            rich_help_panel=SYSTEMS_PANEL,
+        ),
+    ] = None,
+    proposals: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Boxes that a box head looks at; the papers' 1000 take twice the time of 100.",
+            rich_help_panel=SYSTEMS_PANEL,
+        ),
+    ] = 100,
+    people: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Boxes that the other heads look at in one go.", rich_help_panel=SYSTEMS_PANEL
+        ),
+    ] = 5,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="fp32; fp16, boxes in fp32 all the same; int8 for the backbone, with --calibrate.",
+            rich_help_panel=SYSTEMS_PANEL,
+        ),
+    ] = "fp32",
+    calibrate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A video or pictures that int8 is fitted to. Can be repeated.",
+            rich_help_panel=SYSTEMS_PANEL,
+        ),
+    ] = None,
+    opset: Annotated[
+        int | None,
+        typer.Option(help="ONNX operator set, 18 to 20; if not given, 18.", rich_help_panel=SYSTEMS_PANEL),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Never use the network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was checked as JSON.")] = False,
@@ -53,10 +107,24 @@ def export(
     bodystream export detect segment dense -o onnx/
 
     bodystream export blazepose-heavy --batch 4 -o onnx/
+
+    bodystream export rcnn --weights mask-rcnn-r50-fpn=model.pth --proposals 1000 -o onnx/
     """
     from bodystream.cli.screen import progress_bars
     from bodystream.export import prepare
 
+    wishes = Wishes(weights or [], size, proposals, people, precision, calibrate or [], opset, batch)
+    systems = systems_among(names or [])
+    if systems or weights:
+        if rest := [name for name in names or [] if name not in systems]:
+            raise UsageError(f"{rest[0]} takes no --weights; export it by itself")
+        made = export_systems(systems, wishes, folder, overwrite=overwrite, offline=offline)
+        if as_json:
+            typer.echo(json.dumps(rows_of(made), indent=1, ensure_ascii=False))
+        else:
+            print_made(made)
+        return
+    _refuse_wishes(wishes)
     files = {
         name: folder / f"{name}.onnx" for name in _chosen(names or [], everything, list(prepare.NETWORKS))
     }
@@ -73,6 +141,20 @@ def export(
         _print_json(files, checked)
     else:
         _print_table(files, checked)
+
+
+def _refuse_wishes(wishes: Wishes) -> None:
+    """Raise UsageError for what is said of systems where none is exported."""
+    told = {
+        "--size": wishes.size is not None,
+        "--precision": wishes.precision != "fp32",
+        "--calibrate": bool(wishes.calibrate),
+        "--opset": wishes.opset is not None,
+    }
+    if flags := [flag for flag, given in told.items() if given]:
+        raise UsageError(
+            f"{flags[0]} is for a system with --weights: bodystream export rcnn --weights random:0"
+        )
 
 
 def _chosen(names: Sequence[str], everything: bool, known: Sequence[str]) -> list[str]:
