@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from bodystream.errors import ExportFailed, ModelError, OutputExists, UsageError
 from bodystream.export import prepare as preparing
 from bodystream.export import systems
-from bodystream.export.check import check, operations_of
+from bodystream.export.check import check, one_thread, operations_of
 from bodystream.export.check_rcnn import _Eager, check_whole, made_up
 from bodystream.export.meta import Origin, metadata
 from bodystream.export.packed import packed, places, pool_packed, unpacked
@@ -28,6 +29,8 @@ from bodystream.models.rcnn import Shape, conventions, scaled
 from bodystream.models.runtime import open_session
 from bodystream.models.systems import parse
 from bodystream.models.weights.random import fill, random_rcnn
+
+pytestmark = pytest.mark.usefixtures("one_thread_alone")
 
 SHAPE = Shape(64, 96, 8, 2)
 SMALL = {
@@ -62,7 +65,14 @@ SPECS = {
 
 
 @pytest.fixture(scope="module")
-def net() -> Rcnn:
+def one_thread_alone() -> Iterator[None]:
+    """So small networks gain nothing by a second one, and lose a lot where others want the core."""
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def net(one_thread_alone: None) -> Rcnn:
     return random_rcnn(SPECS["torchvision's, all heads"], 0)
 
 
@@ -200,11 +210,11 @@ def test_the_files_say_how_they_are_joined(made: systems.Made, net: Rcnn):
 
 def test_what_they_are_compared_with_is_the_whole_network(net: Rcnn):
     image = made_up(SHAPE)[0]
-    conv = conventions_of(net, SHAPE)
-    canvas, size, scale = scaled(image, conv)
+    shape = replace(SHAPE, proposals=60)
+    canvas, size, scale = scaled(image, conventions_of(net, shape))
     assert scale.tolist() == [1, 1]
     with torch.inference_mode():
-        eager = _Eager(net, SHAPE, torch.from_numpy(canvas), torch.from_numpy(size))
+        eager = _Eager(net, shape, torch.from_numpy(canvas), torch.from_numpy(size))
         boxes, scores = eager.people()
         eager.net.spec = replace(eager.net.spec, detections=10**6)
         found = eager.net(torch.from_numpy(canvas))
@@ -283,9 +293,7 @@ def test_existing_files_and_folders_that_cannot_be_written(never_traced: None, t
     mine.write_text("mine")
     with pytest.raises(OutputExists, match=r"mask\.onnx: exists already; add --overwrite"):
         export_system(WEIGHTS, SHAPE, tmp_path)
-    with pytest.raises(
-        ModelError, match=r"trunk\.onnx cannot be written: Not a directory; name another folder"
-    ):
+    with pytest.raises(ModelError, match=r"trunk\.onnx cannot be written: .+; name another folder"):
         export_system(WEIGHTS, SHAPE, mine)
     assert mine.read_text() == "mine"
 
