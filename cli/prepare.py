@@ -90,7 +90,10 @@ def light_chain(
 
     files = {}
     if own.semantic is not None:
-        parter = _semantic(checkpoints_of(own, source, offline=offline), own.semantic)
+        _check_systems(own, [own.semantic])
+        parter, *others = _semantic_first(checkpoints_of(own, source, offline=offline), own.semantic)
+        if others:
+            raise UsageError(f"--weights {others[0].system} belongs to --chain rcnn; leave it out")
         choices = replace(choices, semantic=parter.system)
         files[parter.system] = parter.pieces["semantic"]
     files |= dict(zip(choices.networks, prepared(choices.networks, offline=offline), strict=True))
@@ -111,6 +114,7 @@ def rcnn_chain(
     """The R-CNN chain, which is to give what the suffixes of `outputs` need. Raises as `chain_of`, and UsageError."""
     from functools import partial
 
+    from bodystream.cli.options import MOTION
     from bodystream.pipeline.lens import header_keys
     from bodystream.pipeline.stages import opened
     from bodystream.pipeline.stages.rcnn_chain import MEAN_BODY, open_rcnn_stages, plan_of
@@ -120,9 +124,11 @@ def rcnn_chain(
             "--chain rcnn runs networks of your own; add --weights mask-rcnn-r50-fpn=FILE, a name of "
             "`bodystream models list`, or to try it out --weights random:0"
         )
+    needed = ["vnect"] if any(name.lower().endswith(MOTION) for name in outputs) else []
+    _check_systems(own, [FINDS_PEOPLE, *needed, *([own.semantic] if own.semantic else [])])
     checkpoints = checkpoints_of(own, source, offline=offline)
     if own.semantic is not None:
-        _semantic(checkpoints, own.semantic)
+        _semantic_first(checkpoints, own.semantic)
     plan = plan_of(checkpoints, choices)
     _check_outputs(plan, choices, outputs)
     stages = open_rcnn_stages(plan, choices, partial(opened, placement=placement), lens)
@@ -142,7 +148,8 @@ def checkpoints_of(own: Own, source: "SourceInfo", *, offline: bool) -> "list[Ch
         for weights in own.weights:
             long_side = SMALL_SIDE.get(weights.system or "", LONG_SIDE)
             width, height = own.size or net_size(source.width, source.height, long_side)
-            shape = Shape(height, width, own.proposals, LOT)
+            # VNect looks at crops: one file does for all pictures.
+            shape = Shape() if weights.system == "vnect" else Shape(height, width, own.proposals, LOT)
             made = prepare_system(weights, shape, progress=progress, tell=say, offline=offline or None)
             found.append(Checkpoint(made.name, made.pieces))
     return found
@@ -155,18 +162,51 @@ def net_size(width: int, height: int, long_side: int = LONG_SIDE) -> tuple[int, 
     return w, h
 
 
-def _semantic(checkpoints: "Sequence[Checkpoint]", name: str) -> "Checkpoint":
-    """The checkpoint of a semantic network whose name begins with `name`."""
+FINDS_PEOPLE = "mask-rcnn-r50-fpn"  # for example
+_BACKBONE = {"fcn": "r50", "deeplab-v1": "vgg16", "deeplab-v2": "r101", "deeplab-v3": "r50"}
+
+
+def _check_systems(own: Own, needed: Sequence[str]) -> None:
+    """Raise UsageError where the names of the systems tell already that one of the `needed` is not among them.
+
+    A file without a name tells what it is when it is read: then it is looked for afterwards. Making files takes a
+    minute; this takes none.
+    """
+    from bodystream.models.systems import kind_of
+
+    systems = [weights.system for weights in own.weights]
+    names = [name for name in systems if name is not None]
+    if len(names) < len(systems):
+        return
+    for need in needed:
+        if need == FINDS_PEOPLE:
+            there = any(kind_of(name) in ("rcnn", "densepose") for name in names)
+        else:
+            there = any(name == need or name.startswith(f"{need}-") for name in names)
+        if not there:
+            raise _missing(need, names)
+
+
+def _missing(need: str, names: Sequence[str]) -> UsageError:
+    given, example = ", ".join(names) or "none", f"--weights {_example(need)}=FILE"
+    if need in _BACKBONE:
+        return UsageError(f"--segment {need} needs its weights, given is {given}; add {example}")
+    what = "--chain rcnn needs a network that finds people"
+    if need != FINDS_PEOPLE:
+        what = "poses in space need VNect"
+    return UsageError(f"{what}, given is {given}; add {example}")
+
+
+def _example(need: str) -> str:
+    return f"{need}-{_BACKBONE[need]}" if need in _BACKBONE else need
+
+
+def _semantic_first(checkpoints: "Sequence[Checkpoint]", name: str) -> "list[Checkpoint]":
+    """The checkpoints, the semantic one whose system's name begins with `name` first. Raises UsageError for none."""
     for each in checkpoints:
         if "semantic" in each.pieces and each.system.startswith(f"{name}-"):
-            return each
-    given = ", ".join(each.system for each in checkpoints) or "none"
-    raise UsageError(
-        f"--segment {name} needs its weights, given is {given}; add --weights {name}-{_BACKBONE.get(name, 'r50')}=FILE"
-    )
-
-
-_BACKBONE = {"deeplab-v1": "vgg16", "deeplab-v2": "r101"}
+            return [each, *(other for other in checkpoints if other is not each)]
+    raise _missing(name, [each.system for each in checkpoints])
 
 
 def _check_outputs(plan: "Plan", choices: "RcnnChoices", outputs: Sequence[str]) -> None:

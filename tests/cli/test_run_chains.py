@@ -28,6 +28,14 @@ TEST = "test:size=64x48,rate=25,frames=2"
         ("--chain rcnn --weights random:0 --net-size 640", ["--net-size 640", "is not a size"]),
         ("--chain rcnn --weights random:0 --net-size 600x400", ["600x400", "32"]),
         ("--segment deeplab-v3 --weights deeplab-v4=a.pth", ["deeplab-v4", "deeplab-v3-r50"]),
+        (
+            "--chain rcnn --weights vnect=random:0",
+            ["finds people", "given is vnect", "mask-rcnn-r50-fpn=FILE"],
+        ),
+        ("--chain rcnn --weights random:0 -o a.bvh", ["poses in space need VNect", "--weights vnect=FILE"]),
+        ("--chain rcnn --weights random:0 --segment fcn", ["--segment fcn", "--weights fcn-r50=FILE"]),
+        ("--segment deeplab-v3", ["--segment deeplab-v3", "given is none", "--weights deeplab-v3-r50=FILE"]),
+        ("--segment deeplab-v3 --weights fcn-r50=random:0", ["given is fcn-r50", "deeplab-v3-r50=FILE"]),
         ("--segment deeplab-v3 --proposals 7", ["--proposals", "--chain rcnn"]),
     ],
 )
