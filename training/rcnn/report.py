@@ -21,13 +21,15 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bodystream.evaluation.coco import quiet
+from bodystream.models.body.parts import MIRROR_PART, PARTS
+from bodystream.models.body.surface import rest_points
 from bodystream.models.nets.rcnn.system import Rcnn
 from bodystream.models.systems import parse
 from bodystream.models.weights.networks import load
 from bodystream.training.rcnn.coco import Annotated
 from bodystream.training.rcnn.samples import Sample, sample_of
 from bodystream.training.rcnn.task import sources
-from bodystream.training.rcnn.validation import Found, look, match, surface_errors
+from bodystream.training.rcnn.validation import Found, look, match, surface_said
 
 Image = NDArray[np.uint8]
 
@@ -165,32 +167,50 @@ def recalled(seen: Sequence[tuple[Sample, Found]], bounds: tuple[float, float]) 
 
 def surface(seen: Sequence[tuple[Sample, Found]]) -> list[str]:
     """Part accuracy and places: by all detections, and by those above USED."""
-    rows = [
-        "| detections | right parts | pixels with a part | median cm | mean cm | "
-        + " | ".join(f"within {cm:g} cm" for cm in NEAR_CM)
-        + " |",
-        "|---|" + "---:|" * (4 + len(NEAR_CM)),
+    heads = [
+        "detections",
+        "right parts",
+        "but for the side",
+        "and for front and back",
+        "pixels with a part",
+        "median cm",
+        "mean cm",
+        *(f"within {cm:g} cm" for cm in NEAR_CM),
     ]
+    rows = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
     for name, least in (("all", 0.0), (f"score {USED} and more", USED)):
-        pixels = right = 0
-        errors = [np.zeros(0, np.float32)]
+        told = []
         for sample, found in seen:
             owner = np.where(found.scores >= least, match(sample, found).by_box, -1)
-            own_pixels, own_right, own_errors = surface_errors(sample, found, owner)
-            pixels, right = pixels + own_pixels, right + own_right
-            errors.append(own_errors)
-        cm = 100 * np.concatenate(errors)
-        if not pixels or not len(cm):
+            told.append(surface_said(sample, found, owner))
+        truth, part, true_uv, uv = (np.concatenate(each) for each in zip(*told, strict=True))
+        said = part > 0
+        if not said.any():
             return []
-        near = [f"{(cm < each).sum() / pixels:.3f}" for each in NEAR_CM]
+        there, right_there = rest_points(part[said], uv[said]), rest_points(truth[said], true_uv[said])
+        cm = 100 * np.linalg.norm(there - right_there, axis=1)
         numbers = [
-            f"{right / pixels:.3f}",
-            f"{len(cm) / pixels:.3f}",
+            f"{(part == truth).mean():.3f}",
+            f"{(SIDELESS[part] == SIDELESS[truth]).mean():.3f}",
+            f"{(LIMB[part] == LIMB[truth]).mean():.3f}",
+            f"{said.mean():.3f}",
             f"{np.median(cm):.1f}",
             f"{cm.mean():.1f}",
+            *(f"{(cm < each).sum() / len(truth):.3f}" for each in NEAR_CM),
         ]
-        rows.append(f"| {name} | " + " | ".join([*numbers, *near]) + " |")
+        rows.append(f"| {name} | " + " | ".join(numbers) + " |")
     return rows
+
+
+def _limb(part: int) -> int:
+    """The first part of the same limb, or of the torso: those that differ by side, front and back, in and out."""
+    words = {"left", "right", "front", "back", "inner", "outer"}
+    names = [" ".join(word for word in name.split() if word not in words) for name in PARTS]
+    return names.index(names[part - 1]) + 1
+
+
+SIDELESS = np.minimum(np.arange(25), MIRROR_PART)
+LIMB = np.array([0, *(_limb(part) for part in range(1, 25))])
 
 
 # -- the picture

@@ -162,17 +162,24 @@ def surface_errors(
     sample: Sample, found: Found, owner: NDArray[np.int64]
 ) -> tuple[int, int, NDArray[np.float32]]:
     """Pixels of people with a known part, how many of them right, and errors in place, m, of those with any."""
+    truth, part, true_uv, uv = surface_said(sample, found, owner)
+    said = part > 0
+    there, right_there = rest_points(part[said], uv[said]), rest_points(truth[said], true_uv[said])
+    errors = np.linalg.norm(there - right_there, axis=1).astype(np.float32)
+    return len(truth), int((part == truth).sum()), errors
+
+
+def surface_said(
+    sample: Sample, found: Found, owner: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """Of all pixels with a known part: it and the part said, (K,), 0 none; the true uv and that said, (K, 2)."""
     asked = (sample.part > 0) & (sample.part < UNKNOWN)
     part, uv = np.zeros_like(sample.part), np.zeros_like(sample.uv)
     for k, person in enumerate(owner):
         if person >= 0:
             own = sample.masks[person]
             part[own], uv[:, own] = found.part[k][own], found.uv[k][:, own]
-    said = asked & (part > 0)
-    there = rest_points(part[said], uv[:, said].T)
-    truth = rest_points(sample.part[said], sample.uv[:, said].T)
-    errors = np.linalg.norm(there - truth, axis=1).astype(np.float32)
-    return int(asked.sum()), int((asked & (part == sample.part)).sum()), errors
+    return sample.part[asked], part[asked], sample.uv[:, asked].T, uv[:, asked].T
 
 
 def figures(counts: Tensor) -> Figures:
