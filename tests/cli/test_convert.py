@@ -216,7 +216,8 @@ def test_motion_without_poses(folder: Path, capsys: pytest.CaptureFixture[str]) 
     (folder / "run.jsonl").write_bytes(record.encode_header(header) + record.encode_end(recordings.end()))
     assert convert("run.jsonl", "-o", "walk.bvh") == 2
     assert capsys.readouterr().err == (
-        "error: walk.bvh needs poses in space, which these results lack; run again with --pose3d fit\n"
+        "error: walk.bvh needs poses in space, which these results lack; run again with --pose3d fit, or with "
+        "--weights vnect=FILE where the chain is rcnn\n"
     )
     assert [path.name for path in folder.iterdir()] == ["run.jsonl"]
 
