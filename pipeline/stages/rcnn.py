@@ -22,6 +22,7 @@ from bodystream.models.rcnn import (
     to_picture,
     to_picture_from_map,
 )
+from bodystream.pipeline.masks import HALF
 from bodystream.pipeline.types import Dense, Floats, Frame, Mask, ModelInfo, Person
 
 
@@ -39,6 +40,7 @@ class Piece(Protocol):
     def run(self, feeds: Mapping[str, Any]) -> Mapping[str, Value]: ...
 
 
+SAME_BODY = 0.8  # of a mask within a surer one: that body once more
 CANDIDATES = ("boxes", "scores", "levels")  # outputs of a trunk that are no features
 
 
@@ -184,10 +186,14 @@ class Boxes:
 
 
 class Masks:
-    """Gives `mask`: probabilities over the person's box, (28, 28)."""
+    """Gives `mask`: probabilities over the person's box, (28, 28). Of two masks of one body the surer's stays.
+
+    A box within another one survives the suppression of boxes, as a child before an adult must; but such a child's
+    pixels are not in the adult's mask.
+    """
 
     name = "masks"
-    needs = frozenset({"box"})
+    needs = frozenset({"box", "score"})
     gives = frozenset({"mask"})
 
     def __init__(self, head: Head, models: tuple[ModelInfo, ...] = ()) -> None:
@@ -198,12 +204,16 @@ class Masks:
         """Nothing is kept from frame to frame."""
 
     def __call__(self, frame: Frame, people: Sequence[Person]) -> Sequence[Person]:  # noqa: ARG002 - the protocol's
-        """Return all people, in order."""
-        said = self._head(_boxes(people))
-        return [
-            replace(person, mask=Mask(_bytes(one["masks"]), over_box(person.box, one["masks"].shape[-1])))
-            for person, one in zip(people, said, strict=True)
-        ]
+        """Return the people, in order, but for those who are somebody else's body once more."""
+        kept: list[tuple[Person, Mask]] = []
+        by_score = sorted(
+            zip(people, self._head(_boxes(people)), strict=True), key=lambda pair: -pair[0].score
+        )
+        for person, one in by_score:
+            mask = Mask(_bytes(one["masks"]), over_box(person.box, one["masks"].shape[-1]))
+            if all(share_covered(mask, other) <= SAME_BODY for _, other in kept):
+                kept.append((person, mask))
+        return [replace(person, mask=mask) for person, mask in kept]
 
 
 class Keypoints:
@@ -255,6 +265,24 @@ class DenseMaps:
             mask = person.mask or Mask(_outlined(one["part"]), to_image)
             out.append(replace(person, dense=dense, mask=mask))
         return out
+
+
+def share_covered(mask: Mask, other: Mask) -> float:
+    """Share of a mask's inside, 0..1, that is inside another one too; both are unturned maps over boxes."""
+    side = mask.probability.shape[0]
+    inside = mask.probability > HALF
+    if not inside.any():
+        return 0.0
+    grid = (np.arange(side) + 0.5)[:, None] * np.diagonal(mask.to_image[:, :2]) + mask.to_image[
+        :, 2
+    ]  # (side, 2) px
+    cells = np.floor((grid - other.to_image[:, 2]) / np.diagonal(other.to_image[:, :2])).astype(int)
+    x, y = cells.T
+    there = (cells >= 0) & (cells < other.probability.shape[0])
+    last = other.probability.shape[0] - 1
+    seen = other.probability[np.clip(y, 0, last)[:, None], np.clip(x, 0, last)] > HALF  # (side, side)
+    seen &= there[:, 1][:, None] & there[:, 0]
+    return float((seen & inside).sum() / inside.sum())
 
 
 def over_box(box_xyxy: Floats, side: int) -> NDArray[np.float64]:

@@ -176,6 +176,23 @@ def test_a_mask_half_as_wide_and_cut_by_the_edge():
     assert not seen[:, :50].any()
 
 
+def test_of_two_masks_of_one_body_the_surer_stays_and_a_child_before_an_adult_too():
+    whole_body = np.full((28, 28), 0.9, np.float32)
+    holed = whole_body.copy()
+    holed[14:, 7:21] = 0.1  # where the child stands
+    adult, child = somebody(10, 4, 50, 44), replace(somebody(20, 24, 40, 44), score=0.8)
+
+    def found(mask):
+        piece = Piece(("pyramid", "boxes"), lambda _feeds: {"masks": np.stack([mask, whole_body])})
+        return Masks(Head(piece, pyramid_seen()))(frame(), [adult, child])
+
+    assert [p.score for p in found(holed)] == [0.9, 0.8]
+    assert [p.score for p in found(whole_body)] == [0.9]
+    apart = [somebody(0, 0, 20, 40), somebody(30, 0, 50, 40)]
+    piece = Piece(("pyramid", "boxes"), lambda _feeds: {"masks": np.stack([whole_body] * 2)})
+    assert len(Masks(Head(piece, pyramid_seen()))(frame(), apart)) == 2
+
+
 def iuv_of(part):
     """What a dense head says: U to the right and V down over the whole box, whatever the part."""
     v, u = (np.mgrid[:112, :112].astype(np.float32) + 0.5) / 112
