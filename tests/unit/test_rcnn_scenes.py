@@ -14,12 +14,12 @@ from bodystream.errors import SourceNotFound, SourceUnreadable, UsageError
 from bodystream.models.body.raster import render
 from bodystream.models.keypoints import COCO_KEYPOINTS
 from bodystream.training import motion
-from bodystream.training.people import rest_normals
+from bodystream.training.people import make_figure, rest_normals
 from bodystream.training.rcnn import coco
 from bodystream.training.rcnn.backgrounds import background
 from bodystream.training.rcnn.clothes import detailed
 from bodystream.training.rcnn.samples import UNKNOWN, MadeUp, Sample, apart, sample_of
-from bodystream.training.rcnn.scenes import SEEN_PX, Scene, Scenes
+from bodystream.training.rcnn.scenes import SEEN_PX, Scene, Scenes, _Layer, _layer, _Person
 from bodystream.training.rendered import painted
 
 SIZE = (96, 128)
@@ -121,6 +121,23 @@ def test_a_sample_holds_what_the_scene_does(scenes: list[Scene]):
     assert all(len(each) == 3 for each in batch)
     first = next(apart(batch))
     assert np.array_equal(first.image, scenes[0].image)
+
+
+def test_somebody_of_whom_only_the_boxs_corner_is_in_the_picture_is_not_there():
+    rng = np.random.default_rng(0)
+    upright = np.repeat(np.eye(3, dtype=np.float32)[None], 17, axis=0)
+    person = _Person(make_figure(rng), painted(rng), upright)
+    light, turn = np.array([0, 0, -1], np.float32), np.eye(3, dtype=np.float32)
+
+    def layer(x_px: float, y_px: float) -> _Layer | None:
+        place = np.array([x_px / 50, y_px / 50, 4], np.float32)  # at 4 m and 200 px a px is 2 cm
+        return _layer(person, turn, place, light, 200.0, (200, 200))
+
+    whole = layer(0, 0)
+    assert whole is not None and whole.part.any() and np.isfinite(whole.distance).any()
+    right, low = whole.window[1].stop, whole.window[0].stop
+    assert layer(8 - right, 12 - low) is None  # beside the feet, below the hand
+    assert layer(500, 0) is None
 
 
 def test_clothes_tell_front_from_back():

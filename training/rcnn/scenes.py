@@ -198,6 +198,8 @@ def _layer(
     colours, _ = rasterised(vertices, to_grid, pixels, _lit(paint, turns, turn, light)[:, ::-1])
     inner = slice(0, high_px), slice(0, wide)
     part = shown.part[inner]
+    if not part.any():
+        return None
     distance = place[2] * (1 + shown.depth[inner] / focal)
     return _Layer(
         window=(slice(low[1], high[1]), slice(low[0], high[0])),
