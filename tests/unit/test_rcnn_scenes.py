@@ -136,7 +136,7 @@ def test_somebody_of_whom_only_the_boxs_corner_is_in_the_picture_is_not_there():
     whole = layer(0, 0)
     assert whole is not None and whole.part.any() and np.isfinite(whole.distance).any()
     right, low = whole.window[1].stop, whole.window[0].stop
-    assert layer(8 - right, 12 - low) is None  # beside the feet, below the hand
+    assert layer(16 - right, 18 - low) is None  # beside the feet, below the hand
     assert layer(500, 0) is None
 
 
