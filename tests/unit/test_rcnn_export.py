@@ -14,13 +14,14 @@ import torch
 from bodystream.errors import ExportFailed, ModelError, OutputExists, UsageError
 from bodystream.export import prepare as preparing
 from bodystream.export import systems
-from bodystream.export.check import check, one_thread, operations_of
+from bodystream.export.check import check, furthest, one_thread, operations_of
 from bodystream.export.check_rcnn import _Eager, check_whole, made_up
 from bodystream.export.meta import Origin, metadata
 from bodystream.export.packed import packed, places, pool_packed, unpacked
-from bodystream.export.precision import folded, in_eight_bits
+from bodystream.export.precision import folded, in_eight_bits, in_half
 from bodystream.export.prepare import export_system, prepare_system
 from bodystream.export.to_onnx import Exportable, to_onnx
+from bodystream.export.wrap_classifier import classifier_exportable
 from bodystream.export.wrap_rcnn import conventions_of, pieces
 from bodystream.models.nets.backbones.resnet import resnet
 from bodystream.models.nets.rcnn.pooling import pool
@@ -55,7 +56,8 @@ def small(system: str, **more: object) -> Spec:
 
 
 SPECS = {
-    "torchvision's, all heads": small("mask-rcnn-r50-fpn", classes=2, keypoints=5, dense="v1convx"),
+    "torchvision's": small("mask-rcnn-r50-fpn", classes=2),
+    "all heads": small("mask-rcnn-r50-fpn", classes=2, keypoints=5, dense="v1convx"),
     "detectron2's": small("mask-rcnn-r50-fpn-d2", classes=3),
     "charts from a decoder": small("densepose-r50-fpn-s1x"),
     "fifteen coarse parts": small("densepose-r50-fpn-s1x", decoder=False, coarse=15, dense_bins=14),
@@ -73,12 +75,12 @@ def one_thread_alone() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def net(one_thread_alone: None) -> Rcnn:
-    return random_rcnn(SPECS["torchvision's, all heads"], 0)
+    return random_rcnn(SPECS["torchvision's"], 0)
 
 
 @pytest.fixture(scope="module")
 def made(net: Rcnn, tmp_path_factory: pytest.TempPathFactory) -> systems.Made:
-    """All pieces, exported and checked."""
+    """The pieces, exported and checked."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(systems, "load", lambda *_: ("mask-rcnn-r50-fpn", net))
         return export_system(WEIGHTS, SHAPE, tmp_path_factory.mktemp("onnx"))
@@ -93,31 +95,27 @@ def never_traced(net: Rcnn, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def differences(part: Exportable) -> dict[str, float]:
     """How far a module is from its reference, in torch, ties left out, at all of its sizes."""
-    found: dict[str, float] = {}
+    found = dict.fromkeys(part.tolerances, 0.0)
+    reference = part.reference or part.module
     with torch.inference_mode():
         for size in part.sizes:
             inputs = part.example(size).values()
-            assert part.reference is not None
-            wanted, have = part.reference(*inputs), part.module.eval()(*inputs)
+            wanted, have = reference.eval()(*inputs), part.module.eval()(*inputs)
             ties = part.ties(*inputs) if part.ties else {}
             for name, want, own in zip(part.tolerances, wanted, have, strict=True):
                 assert (own.shape, own.dtype) == (want.shape, want.dtype)
-                off = (own.double() - want.double()).abs()
-                if name in ties:
-                    shape = [len(off), *[1] * (off.ndim - ties[name].ndim), *ties[name].shape[1:]]
-                    if name == "boxes":
-                        shape = [len(off), 1]
-                    off = off * ~ties[name].reshape(shape)
-                scale = max(1.0, float(want.abs().max())) if name in part.growing else 1.0
-                found[name] = max(found.get(name, 0.0), float(off.max()) / scale)
+                off = furthest(own.numpy(), want.numpy(), ties[name].numpy() if name in ties else None)
+                largest = float(want.abs().amax()) if name in part.growing and want.numel() else 1.0
+                found[name] = max(found[name], off / max(1.0, largest))
     return found
 
 
 # -- the modules
 
 
-@pytest.mark.parametrize("shape", [SHAPE, Shape(128, 64, 5, 3)], ids=["wide", "high"])
-@pytest.mark.parametrize("kind", SPECS)
+@pytest.mark.parametrize(
+    ("kind", "shape"), [*((kind, SHAPE) for kind in SPECS), ("all heads", Shape(128, 64, 5, 3))]
+)
 def test_each_piece_is_what_the_network_does(kind: str, shape: Shape):
     parts = pieces(random_rcnn(SPECS[kind], 1), shape)
     for part in parts.values():
@@ -128,7 +126,8 @@ def test_each_piece_is_what_the_network_does(kind: str, shape: Shape):
 def test_pieces_follow_the_spec():
     found = {kind: list(pieces(Rcnn(spec), SHAPE)) for kind, spec in SPECS.items()}
     assert found == {
-        "torchvision's, all heads": ["trunk", "box", "mask", "keypoint", "dense"],
+        "torchvision's": ["trunk", "box", "mask"],
+        "all heads": ["trunk", "box", "mask", "keypoint", "dense"],
         "detectron2's": ["trunk", "box", "mask"],
         "charts from a decoder": ["trunk", "box", "dense"],
         "fifteen coarse parts": ["trunk", "box", "dense"],
@@ -174,7 +173,7 @@ def test_normalisations_go_into_convolutions():
 
 def test_files_are_checked_and_hold_no_control_flow(made: systems.Made):
     assert [file.name for file in made.files.values()] == [
-        f"mask-rcnn-r50-fpn.{piece}.onnx" for piece in ("trunk", "box", "mask", "keypoint", "dense")
+        f"mask-rcnn-r50-fpn.{piece}.onnx" for piece in ("trunk", "box", "mask")
     ]
     for piece, checked in made.checked.items():
         assert checked.forbidden == 0
@@ -190,7 +189,7 @@ def test_the_pieces_in_a_row_find_what_torch_finds(made: systems.Made):
     assert all(finding.ok for finding in made.whole)
     assert made.whole[0].detail == "nobody, and none of the heads objects"
     assert made.whole[2].detail.startswith("2 of 2 are torch's, boxes ")
-    assert "keypoint.heatmaps" in made.whole[2].detail
+    assert "mask.masks" in made.whole[2].detail
 
 
 def test_the_files_say_how_they_are_joined(made: systems.Made, net: Rcnn):
@@ -225,17 +224,26 @@ def test_what_they_are_compared_with_is_the_whole_network(net: Rcnn):
 
 
 def test_a_person_elsewhere_is_noticed(made: systems.Made, net: Rcnn):
-    other = random_rcnn(SPECS["torchvision's, all heads"], 7)
+    other = random_rcnn(SPECS["torchvision's"], 7)
     findings = check_whole(made.files, other, SHAPE, "fp32")
     assert not all(finding.ok for finding in findings)
     assert all(finding.ok for finding in check_whole(made.files, net, SHAPE, "fp32"))
 
 
-@pytest.mark.parametrize("opset", [19, 20])
-def test_other_operator_sets(net: Rcnn, tmp_path: Path, opset: int):
-    part, path = pieces(net, SHAPE)["mask"], tmp_path / "mask.onnx"
-    told = metadata("mask", part.module, Origin("mask", "", {}), opset=opset)
-    to_onnx(part, path, told, opset=opset)
+@pytest.mark.parametrize(
+    ("kind", "piece", "opset"),
+    [
+        ("all heads", "keypoint", 20),
+        ("all heads", "dense", 19),
+        pytest.param("charts from a decoder", "trunk", 20, marks=pytest.mark.slow),
+        pytest.param("charts from a decoder", "dense", 18, marks=pytest.mark.slow),
+        pytest.param("detectron2's", "box", 18, marks=pytest.mark.slow),
+        pytest.param("embeddings", "cse", 18, marks=pytest.mark.slow),
+    ],
+)
+def test_files_of_other_pieces_and_operator_sets(kind: str, piece: str, opset: int, tmp_path: Path):
+    part, path = pieces(random_rcnn(SPECS[kind], 0), SHAPE)[piece], tmp_path / "piece.onnx"
+    to_onnx(part, path, metadata(piece, part.module, Origin(piece, "", {}), opset=opset), opset=opset)
     assert onnx.load(path).opset_import[0].version == opset
     assert check(path, part, part.sizes).forbidden == 0
 
@@ -256,7 +264,7 @@ def test_people_that_are_not_found_leave_no_file(
         shutil.copy(made.files[path.name.split(".")[1]], path)
 
     monkeypatch.setattr(systems, "to_onnx", copied)
-    other = random_rcnn(SPECS["torchvision's, all heads"], 7)
+    other = random_rcnn(SPECS["torchvision's"], 7)
     monkeypatch.setattr(systems, "check_whole", lambda paths, net, *more: check_whole(paths, other, *more))
     (tmp_path / "mask-rcnn-r50-fpn.box.onnx").write_text("the user's own")
     with pytest.raises(ExportFailed, match="was not kept: ✗ whole: 1 of 96x64 px: ") as error:
@@ -353,8 +361,8 @@ def test_a_failure_leaves_nothing_in_the_cache(never_traced: None, tmp_path: Pat
 
 
 @pytest.mark.parametrize("piece", ["trunk", "box", "keypoint", "dense"])
-def test_half_precision_is_near(net: Rcnn, piece: str):
-    part = pieces(net, SHAPE, "fp16")[piece]
+def test_half_precision_is_near(piece: str):
+    part = pieces(random_rcnn(SPECS["all heads"], 0), SHAPE, "fp16")[piece]
     for name, off in differences(part).items():
         assert off <= part.tolerances[name]
     halves = {each.dtype for each in part.module.parameters()}
@@ -373,6 +381,15 @@ def test_a_file_in_half_precision_runs_and_keeps_boxes_whole(net: Rcnn, tmp_path
     assert onnx.TensorProto.FLOAT16 in types.values()
 
 
+def test_networks_of_one_piece_in_half_precision():
+    net = resnet("resnet18", classes=10, width=8)
+    fill(net, 0)
+    part = in_half(classifier_exportable(net, 64))
+    assert 1e-6 < differences(part)["logits"] <= part.tolerances["logits"]
+    assert {each.dtype for each in part.module.parameters()} == {torch.float16}
+    assert {each.dtype for each in net.parameters()} == {torch.float32}
+
+
 def test_eight_bits(made: systems.Made, net: Rcnn, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     path = tmp_path / "trunk.onnx"
     shutil.copy(made.files["trunk"], path)
@@ -387,7 +404,7 @@ def test_eight_bits(made: systems.Made, net: Rcnn, tmp_path: Path, capfd: pytest
     session, plain = (open_session(file, device="cpu") for file in (path, made.files["trunk"]))
     assert session.metadata == plain.metadata
     want, have = (each.run(feeds[0])["pyramid"].numpy() for each in (plain, session))
-    assert 0 < np.abs(have - want).mean() < 0.05 * np.abs(want).mean() * 4
+    assert 0 < np.abs(have - want).mean() < 0.2 * np.abs(want).mean()
     weights = {each.name: each.data_type for each in onnx.load(path).graph.initializer}
     assert weights["features.rpn.head.conv.0.0.weight"] == onnx.TensorProto.FLOAT
     assert onnx.TensorProto.INT8 in weights.values()
@@ -397,6 +414,7 @@ def test_eight_bits(made: systems.Made, net: Rcnn, tmp_path: Path, capfd: pytest
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_resnet_50_at_full_size(tmp_path: Path):
-    made = export_system(WEIGHTS, Shape(480, 640, 100, 5), tmp_path)
+    with one_thread():
+        made = export_system(WEIGHTS, Shape(480, 640, 100, 5), tmp_path)
     assert all(finding.ok for finding in made.whole)
     assert all(checked.forbidden == 0 for checked in made.checked.values())
