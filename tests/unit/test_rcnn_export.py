@@ -31,7 +31,8 @@ from bodystream.models.runtime import open_session
 from bodystream.models.systems import parse
 from bodystream.models.weights.random import fill, random_rcnn
 
-pytestmark = pytest.mark.usefixtures("one_thread_alone")
+# An export takes torch seconds, and many of them where others want the cores: three pieces are shared by most tests.
+pytestmark = [pytest.mark.usefixtures("one_thread_alone"), pytest.mark.timeout(600)]
 
 SHAPE = Shape(64, 96, 8, 2)
 SMALL = {
@@ -233,8 +234,8 @@ def test_a_person_elsewhere_is_noticed(made: systems.Made, net: Rcnn):
 @pytest.mark.parametrize(
     ("kind", "piece", "opset"),
     [
-        ("all heads", "keypoint", 20),
-        ("all heads", "dense", 19),
+        ("all heads", "dense", 20),
+        pytest.param("all heads", "keypoint", 19, marks=pytest.mark.slow),
         pytest.param("charts from a decoder", "trunk", 20, marks=pytest.mark.slow),
         pytest.param("charts from a decoder", "dense", 18, marks=pytest.mark.slow),
         pytest.param("detectron2's", "box", 18, marks=pytest.mark.slow),
@@ -370,6 +371,7 @@ def test_half_precision_is_near(piece: str):
     assert all(each.dtype == torch.float32 for each in part.module.buffers())
 
 
+@pytest.mark.slow
 def test_a_file_in_half_precision_runs_and_keeps_boxes_whole(net: Rcnn, tmp_path: Path):
     part, path = pieces(net, SHAPE, "fp16")["box"], tmp_path / "box.onnx"
     to_onnx(part, path, metadata("box", part.module, Origin("box", "", {}), "fp16"))
@@ -412,7 +414,6 @@ def test_eight_bits(made: systems.Made, net: Rcnn, tmp_path: Path, capfd: pytest
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_resnet_50_at_full_size(tmp_path: Path):
     with one_thread():
         made = export_system(WEIGHTS, Shape(480, 640, 100, 5), tmp_path)
