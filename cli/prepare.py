@@ -109,12 +109,15 @@ def rcnn_chain(
     source: "SourceInfo",
     outputs: Sequence[str],
     *,
+    poses: bool,
     offline: bool,
 ) -> Chained:
-    """The R-CNN chain, which is to give what the suffixes of `outputs` need. Raises as `chain_of`, and UsageError."""
+    """The R-CNN chain, which is to give what the suffixes of `outputs` need, and `poses` in space if asked for.
+
+    Raises as `chain_of`, and UsageError.
+    """
     from functools import partial
 
-    from bodystream.cli.options import MOTION
     from bodystream.pipeline.lens import header_keys
     from bodystream.pipeline.stages import opened
     from bodystream.pipeline.stages.rcnn_chain import MEAN_BODY, open_rcnn_stages, plan_of
@@ -124,16 +127,18 @@ def rcnn_chain(
             "--chain rcnn runs networks of your own; add --weights mask-rcnn-r50-fpn=FILE, a name of "
             "`bodystream models list`, or to try it out --weights random:0"
         )
-    needed = ["vnect"] if any(name.lower().endswith(MOTION) for name in outputs) else []
+    needed = ["vnect"] if poses else []
     _check_systems(own, [FINDS_PEOPLE, *needed, *([own.semantic] if own.semantic else [])])
     checkpoints = checkpoints_of(own, source, offline=offline)
     if own.semantic is not None:
         _semantic_first(checkpoints, own.semantic)
     plan = plan_of(checkpoints, choices)
-    _check_outputs(plan, choices, outputs)
+    if poses and not plan.poses(choices):
+        raise _missing("vnect", [each.system for each in checkpoints])
+    _check_outputs(plan, outputs)
     stages = open_rcnn_stages(plan, choices, partial(opened, placement=placement), lens)
-    poses = header_keys(lens, source, choices.height_m, MEAN_BODY) if plan.poses(choices) else {}
-    return Chained(stages, plan.keypoints, {**plan.surface, **poses})
+    in_space = header_keys(lens, source, choices.height_m, MEAN_BODY) if plan.poses(choices) else {}
+    return Chained(stages, plan.keypoints, {**plan.surface, **in_space})
 
 
 def checkpoints_of(own: Own, source: "SourceInfo", *, offline: bool) -> "list[Checkpoint]":
@@ -209,18 +214,11 @@ def _semantic_first(checkpoints: "Sequence[Checkpoint]", name: str) -> "list[Che
     raise _missing(name, [each.system for each in checkpoints])
 
 
-def _check_outputs(plan: "Plan", choices: "RcnnChoices", outputs: Sequence[str]) -> None:
-    """Raise UsageError where an output needs what no checkpoint gives."""
-    from bodystream.cli.options import MOTION
-
-    names = {name: name.rstrip("/").lower() for name in outputs}
-    for name, lower in names.items():
-        if lower.endswith(".iuv") and not plan.surface:
+def _check_outputs(plan: "Plan", outputs: Sequence[str]) -> None:
+    """Raise UsageError where an output needs dense maps, which no checkpoint gives."""
+    for name in outputs:
+        if name.rstrip("/").lower().endswith(".iuv") and not plan.surface:
             raise UsageError(
                 f"{name} shows dense correspondence, for which no network is given; add --weights "
                 "densepose-r50-fpn-s1x=FILE"
-            )
-        if lower.endswith(MOTION) and not plan.poses(choices):
-            raise UsageError(
-                f"{name} needs poses in space; add --weights vnect=FILE, and leave out --pose3d off"
             )

@@ -173,7 +173,11 @@ def run(
                 contacts=contacts,
                 dense_refine=dense_refine,
             )
-            made = rcnn_chain(choices, own, placement, lens, opened.info, outputs, offline=offline)
+            # Poses are given where there is VNect; whoever asks for them gets them or is told.
+            poses = bool(motion) or (pose3d == "fit" and _typed(context, "pose3d"))
+            made = rcnn_chain(
+                choices, own, placement, lens, opened.info, outputs, poses=poses, offline=offline
+            )
         else:
             light = Choices(
                 detect=detect,

@@ -33,6 +33,10 @@ TEST = "test:size=64x48,rate=25,frames=2"
             ["finds people", "given is vnect", "mask-rcnn-r50-fpn=FILE"],
         ),
         ("--chain rcnn --weights random:0 -o a.bvh", ["poses in space need VNect", "--weights vnect=FILE"]),
+        (
+            "--chain rcnn --weights random:0 --pose3d fit",
+            ["poses in space need VNect", "--weights vnect=FILE"],
+        ),
         ("--chain rcnn --weights random:0 --segment fcn", ["--segment fcn", "--weights fcn-r50=FILE"]),
         ("--segment deeplab-v3", ["--segment deeplab-v3", "given is none", "--weights deeplab-v3-r50=FILE"]),
         ("--segment deeplab-v3 --weights fcn-r50=random:0", ["given is fcn-r50", "deeplab-v3-r50=FILE"]),
