@@ -23,6 +23,7 @@ from bodystream.training import motion
 from bodystream.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from bodystream.training.learner import CHECKPOINT, CURVE, Listener, Settings, optimiser_of, running_of
 from bodystream.training.loop import train
+from bodystream.training.rcnn import report
 from bodystream.training.rcnn.samples import UNKNOWN, MadeUp, Sample, apart
 from bodystream.training.rcnn.scenes import Scenes
 from bodystream.training.rcnn.task import LOSSES, RCNN, WEIGHTS, loss, sources, targets
@@ -266,6 +267,23 @@ def annotation(number: int, picture: int, box: np.ndarray) -> dict[str, object]:
     x0, y0, x1, y1 = box.tolist()
     size = {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
     return {"id": number, "image_id": picture, "category_id": 1, "iscrowd": 0, **size}
+
+
+def test_the_report_of_a_net_that_is_right():
+    sample = sample_with([[0, 0, 10, 20], [30, 0, 40, 20]])
+    seen = [(sample, found_with([[0, 0, 10, 20], [30, 0, 40, 20]], [0.9, 0.8])), (sample_with([]), nothing())]
+    people, small, _, large, _, heads, _, parts, _ = report.table(seen).splitlines()[2:]
+    assert people == "| all | 2 | 1.000 | 1.000 | 1.000 | 1.000 | 1.000 |"
+    assert small.startswith("| small | 2 |") and large == "| large | 0 |  |"
+    assert "right parts" in heads
+    assert parts == "| all | 1.000 | 1.000 | 1.000 | 1.000 | 0.0 | 0.0 | 1.000 | 1.000 |"
+    turned = [(sample, found_with([[0, 0, 10, 20]], [0.9], part=1))]
+    assert report.table(turned).splitlines()[-2].startswith("| all | 0.000 | 0.000 | 0.500 | 0.500 |")
+    assert report.gallery(seen).shape == (40, 2 * 60 * report.COLUMNS, 3)
+
+
+def nothing() -> Found:
+    return Found(*(each[:0] for each in found_with([[0, 0, 10, 20]], [0.5])))
 
 
 def test_maps_are_put_where_their_box_is():

@@ -85,8 +85,8 @@ def table(seen: Sequence[tuple[Sample, Found]]) -> str:
         truth, found = known(seen, bounds), said(seen)
         box, mask = (precision(truth, found, kind, bounds) for kind in ("bbox", "segm"))
         people, hit = recalled(seen, bounds)
-        told = " | ".join(f"{each:.3f}" for each in (*box, *mask))
-        rows.append(f"| {name} | {people} | {hit / max(people, 1):.3f} | {told} |")
+        shares = (hit / people, *box, *mask) if people else ()
+        rows.append(f"| {name} | {people} | " + " | ".join(f"{each:.3f}" for each in shares) + " |")
     return "\n".join([*rows, "", *surface(seen)])
 
 
