@@ -9,6 +9,7 @@ the curve: another seed. `--data FOLDER` reports on data in COCO's format instea
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--poses", type=Path)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--whole", action="store_true", help="all of --data, which nothing was learnt from")
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--picture", type=Path)
@@ -59,8 +61,10 @@ def main() -> None:
     torch.set_num_threads(1)
     _, net = load(parse(str(given.weights)), given.weights, ("rcnn",))
     assert isinstance(net, Rcnn)
-    _, held_out = sources(given.poses, given.data)
+    learnt, held_out = sources(given.poses, given.data)
     if isinstance(held_out, Annotated):
+        if given.whole:
+            held_out = replace(held_out, ids=(*held_out.ids, *learnt.ids))  # type: ignore[attr-defined]
         samples = held_out.samples(given.seed)
         count = min(given.samples, len(held_out.ids))
     else:
