@@ -7,8 +7,7 @@ it. Nothing here imports torch or onnx before a file has to be made.
 import hashlib
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bodystream
-from bodystream.errors import BodystreamError, ModelError, UsageError
+from bodystream.errors import UsageError
+from bodystream.export.whole import whole_or_not_at_all
 from bodystream.models import store
 from bodystream.models.rcnn import Shape
 from bodystream.models.systems import WeightsSpec, kind_of
@@ -97,26 +97,6 @@ def export(
     return checked
 
 
-@contextmanager
-def whole_or_not_at_all(targets: Sequence[Path]) -> Iterator[list[Path]]:
-    """Names beside `targets` to write to, which take their places when all went well and are gone when not."""
-    parts = [target.with_name(f"{target.name}.{uuid.uuid4().hex}.part") for target in targets]
-    target = targets[0]
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield parts
-        for part, target in zip(parts, targets, strict=True):
-            part.replace(target)
-    except OSError as error:
-        if isinstance(error, BodystreamError):
-            raise
-        raise ModelError(f"{target} cannot be written: {error.strerror}; name another folder") from error
-    finally:
-        for part in parts:
-            if part.exists():
-                part.unlink()
-
-
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A system's name and its ONNX files by piece: "trunk", "box", ...; those of one piece by kind, as "vnect"."""
@@ -150,8 +130,9 @@ def prepare_system(
         try:
             make(Request(weights, file, sha256, shape, precision), part, progress=progress)
             part.replace(folder)
-        except FileExistsError:  # another process was quicker
-            pass
+        except OSError:
+            if not folder.is_dir():  # if it is one, another process was quicker
+                raise
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return _prepared(folder)

@@ -14,8 +14,8 @@ from bodystream.export.check import Checked, Finding, check, raise_if_bad
 from bodystream.export.check_rcnn import Image, check_whole
 from bodystream.export.meta import OPSET, OPSETS, Origin, metadata
 from bodystream.export.precision import PRECISIONS, in_eight_bits, in_half
-from bodystream.export.prepare import whole_or_not_at_all
 from bodystream.export.to_onnx import Exportable, Tensors, to_onnx
+from bodystream.export.whole import whole_or_not_at_all
 from bodystream.export.wrap_classifier import classifier_exportable
 from bodystream.export.wrap_rcnn import conventions_of, pieces
 from bodystream.export.wrap_semantic import semantic_exportable

@@ -335,6 +335,20 @@ def test_a_system_is_prepared_once(quick: list[Path], tmp_path: Path):
     assert [folder.name for folder in tmp_path.iterdir()] == [first.pieces["box"].parent.name]
 
 
+def test_of_two_that_prepare_a_system_one_is_quicker(
+    quick: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    make = systems.make
+
+    def overtaken(request: systems.Request, folder: Path, **_: object) -> None:
+        make(request, folder)
+        shutil.copytree(folder, folder.with_name(folder.name.split(".part")[0].rsplit(".", 1)[0]))
+
+    monkeypatch.setattr(systems, "make", overtaken)
+    found = prepare_system(WEIGHTS, SHAPE, directory=tmp_path)
+    assert list(tmp_path.iterdir()) == [found.pieces["box"].parent]
+
+
 def test_all_that_went_into_a_system_counts(
     quick: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
