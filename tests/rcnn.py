@@ -5,6 +5,24 @@ from dataclasses import replace
 import torch
 
 from bodystream.models.nets.rcnn.system import DETECTRON2, SYSTEMS, Rcnn, Spec
+from bodystream.models.rcnn import Conventions
+
+# What the files of a small network would say; tests change what they are about.
+CONVENTIONS = Conventions(
+    height=64,
+    width=96,
+    proposals=10,
+    people=4,
+    person=0,
+    short_side=256,
+    long_side=320,
+    nms_iou=0.7,
+    min_side=1e-3,
+    box_nms_iou=0.5,
+    box_min_side=1e-2,
+    min_score=0.05,
+    detections=100,
+)
 
 
 def tiny_spec(dense: str, convention: str) -> Spec:

@@ -14,10 +14,10 @@ from bodystream.export.prepare import Prepared
 from bodystream.models.body.data import identity
 from bodystream.models.keypoints import COCO_KEYPOINTS
 from bodystream.models.nets.rcnn.system import SYSTEMS
-from bodystream.models.rcnn import Conventions
 from bodystream.models.weights import networks
 from bodystream.models.weights.random import random_rcnn
 from bodystream.pipeline import stages
+from tests.rcnn import CONVENTIONS
 from tests.unit.test_rcnn_stages import Piece
 
 TEST = "test:size=64x48,rate=25,frames=3"
@@ -40,21 +40,6 @@ TINY = replace(
 )
 
 
-CONVENTIONS = Conventions(
-    height=64,
-    width=96,
-    proposals=10,
-    people=4,
-    person=0,
-    short_side=256,
-    long_side=320,
-    nms_iou=0.7,
-    min_side=1e-3,
-    box_nms_iou=0.5,
-    box_min_side=1e-2,
-    min_score=0.05,
-    detections=100,
-)
 BOX = np.array([[30, 15, 60, 55]], np.float32)  # px of the canvas
 
 

@@ -12,7 +12,6 @@ from bodystream.errors import UsageError
 from bodystream.models.nets.rcnn.boxes import nms_within
 from bodystream.models.nets.rcnn.rpn import proposals as eager_proposals
 from bodystream.models.rcnn import (
-    Conventions,
     Shape,
     conventions,
     detections,
@@ -23,22 +22,9 @@ from bodystream.models.rcnn import (
     to_picture,
     to_picture_from_map,
 )
+from tests.rcnn import CONVENTIONS
 
-CONV = Conventions(
-    height=64,
-    width=96,
-    proposals=4,
-    people=2,
-    person=1,
-    short_side=800,
-    long_side=1333,
-    nms_iou=0.7,
-    min_side=1e-3,
-    box_nms_iou=0.5,
-    box_min_side=1e-2,
-    min_score=0.05,
-    detections=100,
-)
+CONV = replace(CONVENTIONS, proposals=4, people=2, person=1, short_side=800, long_side=1333)
 
 
 def floats(*rows: list[float]) -> np.ndarray:

@@ -5,28 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bodystream.models.rcnn import Conventions
 from bodystream.pipeline.chain import Chain
 from bodystream.pipeline.stages.follow import Follow
 from bodystream.pipeline.stages.rcnn import Boxes, DenseMaps, Head, Keypoints, Masks, Pyramid, Trunk
 from bodystream.pipeline.types import Person, Result
 from tests.fakes import Clock, frame
+from tests.rcnn import CONVENTIONS
 
 # Frames are 64 × 48; the canvas is twice as large, and one row and one column of 16 px remain.
-CONVENTIONS = Conventions(
-    height=112,
-    width=144,
-    proposals=6,
-    people=2,
-    person=1,
-    short_side=96,
-    long_side=1000,
-    nms_iou=0.7,
-    min_side=1e-3,
-    box_nms_iou=0.5,
-    box_min_side=1e-2,
-    min_score=0.05,
-    detections=100,
+OF_TWICE = replace(
+    CONVENTIONS, height=112, width=144, proposals=6, people=2, person=1, short_side=96, long_side=1000
 )
 
 
@@ -87,7 +75,7 @@ def box_head(scores, shift=0.0):
 
 
 def pyramid_seen(*boxes, item=None):
-    pyramid = Pyramid(CONVENTIONS)
+    pyramid = Pyramid(OF_TWICE)
     Trunk(trunk_of(*boxes), pyramid)(item or frame(), [])
     return pyramid
 
@@ -126,7 +114,7 @@ def test_nobody_is_found_and_nobody_costs_nothing():
 
 def test_a_head_before_the_trunk_is_told_of():
     with pytest.raises(ValueError, match="no frame yet"):
-        Masks(Head(Piece((), dict), Pyramid(CONVENTIONS)))(frame(), [somebody(0, 0, 4, 4)])
+        Masks(Head(Piece((), dict), Pyramid(OF_TWICE)))(frame(), [somebody(0, 0, 4, 4)])
 
 
 def test_more_people_than_a_head_was_made_for_come_in_lots():
@@ -247,7 +235,7 @@ def test_keypoints_are_where_their_maps_are_highest():
 
 def test_one_look_of_the_trunk_a_frame_serves_all_heads():
     boxes = [(10, 8, 38, 36)]
-    trunk, pyramid = trunk_of(*boxes), Pyramid(CONVENTIONS)
+    trunk, pyramid = trunk_of(*boxes), Pyramid(OF_TWICE)
     masks = Piece(("pyramid", "boxes"), lambda _feeds: {"masks": np.stack([NOTCHED] * 2)})
     dense = Piece(("decoded", "boxes"), lambda _feeds: iuv_of(np.ones((112, 112), np.uint8)))
     chain = Chain(
@@ -271,7 +259,7 @@ def test_one_look_of_the_trunk_a_frame_serves_all_heads():
 
 
 def test_a_second_checkpoint_takes_the_boxes_that_it_is_given():
-    first, second = Pyramid(CONVENTIONS), Pyramid(replace(CONVENTIONS, people=1))
+    first, second = Pyramid(OF_TWICE), Pyramid(replace(OF_TWICE, people=1))
     own = trunk_of((0, 0, 64, 48))
     heads = Piece(("pyramid", "boxes"), lambda _feeds: {"heatmaps": np.zeros((1, 17, 56, 56), np.float32)})
     chain = Chain(

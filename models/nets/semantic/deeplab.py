@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bodystream.models.nets.backbones.resnet import ResNet
-from bodystream.models.nets.semantic.fcn import CLASSES, FcnHead, resized
+from bodystream.models.nets.semantic.fcn import CLASSES, Fcn, resized
 
 RATES_V3 = (12, 24, 36)  # at a stride of 8, twice those at 16: section 3.3
 RATES_V2 = (6, 12, 18, 24)  # ASPP-L: section 4.1
@@ -21,32 +21,24 @@ WIDTH_V3 = 256  # channels of each branch: section 3.3
 FIELD_V1 = 12  # the rate of LargeFOV's fc6, 3×3: the paper's comparison of fields of view, and its model
 
 
-class DeepLabV3(nn.Module):
-    """Input: float32 (N, 3, H, W), normalised. `trunk` is a ResNet without `fc`, C4 and C5 dilated."""
+class DeepLabV3(Fcn):
+    """As `Fcn`, with another classifier upon C5."""
 
     def __init__(self, trunk: ResNet, classes: int = CLASSES, auxiliary: bool = True) -> None:
-        super().__init__()
-        *_, c4, c5 = trunk.channels
-        self.backbone = trunk
-        self.classifier = nn.Sequential(
-            Aspp(c5),
+        super().__init__(trunk, classes, auxiliary, head=DeepLabV3Head)
+
+
+class DeepLabV3Head(nn.Sequential):
+    """ASPP, a hidden 3×3, then classes: (N, C, h, w) to (N, classes, h, w)."""
+
+    def __init__(self, before: int, classes: int) -> None:
+        super().__init__(
+            Aspp(before),
             nn.Conv2d(WIDTH_V3, WIDTH_V3, 3, padding=1, bias=False),
             nn.BatchNorm2d(WIDTH_V3),
             nn.ReLU(),
             nn.Conv2d(WIDTH_V3, classes, 1),
         )
-        if auxiliary:
-            self.aux_classifier = FcnHead(c4, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, classes, H, W)."""
-        *_, c5 = self.backbone.stages(x)  # (N, C, H/8, W/8)
-        return resized(self.classifier(c5), x)  # (N, classes, H, W)
-
-    def with_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and those of the classifier upon C4, for training: (N, classes, H, W) each."""
-        *_, c4, c5 = self.backbone.stages(x)  # (N, C, H/8, W/8) each
-        return resized(self.classifier(c5), x), resized(self.aux_classifier(c4), x)
 
 
 class Aspp(nn.Module):

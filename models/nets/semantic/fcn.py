@@ -5,6 +5,8 @@ that torchvision publishes weights of: a dilated ResNet in place of VGG, a hidde
 finer layers (the paper's FCN-32s, but at a stride of 8). Parameters are named as torchvision's.
 """
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -14,13 +16,22 @@ CLASSES = 21  # of Pascal VOC, background first
 
 
 class Fcn(nn.Module):
-    """Input: float32 (N, 3, H, W), normalised. `trunk` is a ResNet without `fc`, C4 and C5 dilated."""
+    """Input: float32 (N, 3, H, W), normalised. `trunk` is a ResNet without `fc`, C4 and C5 dilated.
 
-    def __init__(self, trunk: ResNet, classes: int = CLASSES, auxiliary: bool = True) -> None:
+    `head` makes the classifier upon C5 of its channels and the number of classes.
+    """
+
+    def __init__(
+        self,
+        trunk: ResNet,
+        classes: int = CLASSES,
+        auxiliary: bool = True,
+        head: Callable[[int, int], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         *_, c4, c5 = trunk.channels
         self.backbone = trunk
-        self.classifier = FcnHead(c5, classes)
+        self.classifier = (head or FcnHead)(c5, classes)
         if auxiliary:
             self.aux_classifier = FcnHead(c4, classes)
 
