@@ -200,7 +200,8 @@ def classifier(
         ),
     ],
     network: Annotated[
-        str, typer.Option(help="lenet-5, alexnet, vgg-16, googlenet, resnet-18, -34, -50, densenet-121.")
+        str,
+        typer.Option(help="lenet-5, alexnet, vgg-16, googlenet, resnet-18, -34, -50, -101, densenet-121."),
     ] = "lenet-5",
     size: Annotated[int, typer.Option(min=32, help="Side of the pictures, px; LeNet-5 has its own.")] = 224,
     resume: Resume = False,
