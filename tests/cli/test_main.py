@@ -229,22 +229,15 @@ def test_a_command_does_not_import_the_others():
 
 def test_help_answers_in_250_ms():
     # Processor time of a process of its own, which --help spends all of its time on: the time on the wall
-    # is three times as much where other programs want the cores too. The best of five. On a machine that is slow
-    # at the moment it may take as much more as what it stands on: 1.8 times that was measured, 2.6 with numpy too.
-    def once(*words):
+    # is three times as much where other programs want the cores too. The best of forty, and no more than are
+    # needed: a shared machine is slow for seconds at a time.
+    def once():
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        python(*words).check_returncode()
+        python("-m", "bodystream", "--help").check_returncode()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    help_s, frame_s = zip(
-        *(
-            (once("-m", "bodystream", "--help"), once("-c", "import typer.main, typer.rich_utils"))
-            for _ in range(5)
-        ),
-        strict=True,
-    )
-    assert min(help_s) < max(0.250, 2.2 * min(frame_s))
+    assert any(once() < 0.250 for _ in range(40))
 
 
 @pytest.mark.parametrize("words", list(leaves()))
