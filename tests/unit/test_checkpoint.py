@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from bodystream.errors import WeightsCorrupt, WeightsMissing
 from bodystream.models.weights import pickles
 from bodystream.models.weights.checkpoint import Checkpoint, read
+from tests.protobuf import field, varint
 
 A = torch.arange(6, dtype=torch.float32).reshape(2, 3)
 B = torch.tensor([7, 8], dtype=torch.int64)
@@ -286,17 +287,3 @@ def old_blob(array: np.ndarray) -> bytes:
     shape = (1,) * (4 - array.ndim) + array.shape
     sizes = b"".join(field(axis, size) for axis, size in enumerate(shape, 1))
     return sizes + b"".join(varint(5 << 3 | 5) + struct.pack("<f", number) for number in array.ravel())
-
-
-def field(number: int, value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value >= 0x80:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])

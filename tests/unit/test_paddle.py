@@ -12,6 +12,7 @@ from bodystream.errors import WeightsCorrupt
 from bodystream.models.store import fetch
 from bodystream.models.weights.paddle import Op, PaddleModel, read_paddle
 from bodystream.models.weights.picodet import load_picodet
+from tests.protobuf import field, varint
 
 FILTER = np.arange(8, dtype=np.float32).reshape(2, 1, 2, 2)
 BIAS = np.array([-1, 5], np.int64)
@@ -150,17 +151,3 @@ def program() -> bytes:
 def stored(array: NDArray, data_type: int) -> bytes:
     desc = field(1, data_type) + b"".join(field(2, size) for size in array.shape)
     return struct.pack("<IQII", 0, 0, 0, len(desc)) + desc + array.tobytes()
-
-
-def field(number: int, value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value >= 0x80:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
